@@ -1,0 +1,158 @@
+"""
+asyncio, and every loop that speaks its API, as uvloop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from typing import Any
+
+from ._loops import READ, WRITE, Hub
+from ._switch import run_sync, suspend
+
+
+class AsyncioHub(Hub):
+    """
+    What the bridge keeps for one asyncio event loop.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._background: set[asyncio.Task[None]] = set()
+        # Started by hand up to its yield, so that the loop knows it and closes
+        # it in shutdown_asyncgens().
+        self._shutdown_hook = self._until_shutdown()
+        with contextlib.suppress(StopIteration):  # How it returns what it yielded.
+            self._shutdown_hook.asend(None).send(None)
+
+    async def _until_shutdown(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            if self._background:
+                await asyncio.wait(self._background)
+            for closer in self.take_closers():
+                await run_sync(closer)
+
+    def is_closed(self) -> bool:
+        return bool(self.loop.is_closed())
+
+    def new_waiter(self) -> asyncio.Future[Any]:
+        return self.loop.create_future()  # type: ignore[no-any-return]
+
+    def watch(self, fd: int) -> AsyncioFdWatch:
+        return AsyncioFdWatch(self, fd)
+
+    def call_later(self, delay: float, fn: Callable[[], object]) -> asyncio.TimerHandle:
+        return self.loop.call_later(delay, fn)  # type: ignore[no-any-return]
+
+    def call_threadsafe(self, fn: Callable[..., object], *args: Any) -> None:
+        # Between a caller's look and this call the loop may have been closed.
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(fn, *args)
+
+    async def shielded(self, waiter: Any) -> Any:
+        try:
+            return await asyncio.shield(waiter)
+        except asyncio.CancelledError:
+            if waiter.done():
+                return waiter.result()
+        anyio = sys.modules.get("anyio")
+        if anyio is not None:
+            # anyio cancels again at every turn of the loop, unless told so.
+            with anyio.CancelScope(shield=True):
+                return await _absorbing_cancellation(waiter)
+        return await _absorbing_cancellation(waiter)
+
+    def run_in_thread(self, fn: Callable[[], Any]) -> Awaitable[Any]:
+        context = contextvars.copy_context()
+        return self.loop.run_in_executor(None, context.run, fn)  # type: ignore[no-any-return]
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        # In an empty context: it is nobody's task, and in nobody's transaction.
+        task = self.loop.create_task(coroutine, context=contextvars.Context())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+async def _absorbing_cancellation(waiter: asyncio.Future[Any]) -> Any:
+    while not waiter.done():
+        try:
+            await asyncio.shield(waiter)
+        except asyncio.CancelledError:
+            continue
+    return waiter.result()
+
+
+class AsyncioFdWatch:
+    """
+    A reader that stays registered: adding and removing it at each wait would
+    be two system calls, the larger part of the price of a wait.
+    """
+
+    __slots__ = ("_events", "_fd", "_hub", "_loop", "_reading", "_stale", "_waiter",
+                 "suspect")
+
+    def __init__(self, hub: AsyncioHub, fd: int) -> None:
+        self._hub = hub
+        self._loop: Any = hub.loop
+        self._fd = fd
+        self._waiter: asyncio.Future[int] | None = None
+        self._reading = False
+        # The selector is level-triggered: between the wake-up of the task and
+        # its read there is one more select, which reports the same data again.
+        self._stale = False
+        self.suspect = False
+
+    def wait(
+        self, events: int, *, timeout: float | None = None, shield: bool = False
+    ) -> int:
+        waiter = self._waiter = self._loop.create_future()
+        if events & READ:
+            if not self._reading:
+                self._loop.add_reader(self._fd, self._on_readable)
+                self._reading = True
+        else:
+            self._stop_reading()
+        if events & WRITE:
+            self._loop.add_writer(self._fd, self._wake, WRITE)
+        timer = None if timeout is None else self._loop.call_later(timeout, self._wake, 0)
+        try:
+            return suspend(self._hub.shielded(waiter) if shield else waiter)
+        finally:
+            self._waiter = None
+            if events & WRITE and not self._loop.is_closed():
+                self._loop.remove_writer(self._fd)
+            if timer is not None:
+                timer.cancel()
+
+    def _on_readable(self) -> None:
+        if self._stale:
+            # If it is new data after all, the selector reports it again.
+            self._stale = False
+        elif self._waiter is None:
+            self.suspect = True
+            self._stop_reading()
+        else:
+            self._stale = True
+            self._wake(READ)
+
+    def _wake(self, ready: int) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(ready)
+
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._reading = self._stale = False
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self._fd)
+
+    def close(self) -> None:
+        self._stop_reading()
+        # Who still waits finds out from the closed connection.
+        self._wake(READ)

@@ -1,0 +1,69 @@
+"""
+A lock for greenlets: who waits suspends, and the loop runs on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ..exceptions import NotInBridge
+from ._loops import Waiter, current_hub
+from ._switch import in_bridge, suspend
+
+
+class BridgeLock:
+    """
+    Replaces the ``threading.Lock`` of a connection that tasks share.
+
+    Waiters get it in the order of their coming. ``release()`` hands it over to
+    the first of them, so that nobody who comes later barges in.
+    """
+
+    def __init__(self) -> None:
+        self._locked = False
+        self._waiters: deque[Waiter] = deque()
+
+    def __repr__(self) -> str:
+        state = "locked" if self._locked else "unlocked"
+        return f"<BridgeLock {state}, {len(self._waiters)} waiting>"
+
+    def locked(self) -> bool:
+        return self._locked
+
+    def acquire(self) -> None:
+        if not self._locked:
+            self._locked = True
+            return
+        if not in_bridge():
+            msg = (
+                f"{self!r} can't be waited for outside the bridge: another task holds "
+                "it, which could not go on. Use the connection in `await run_sync()`."
+            )
+            raise NotInBridge(msg)
+        waiter = current_hub().new_waiter()
+        self._waiters.append(waiter)
+        try:
+            suspend(waiter)
+        except BaseException:
+            # Critical section: cancelled in the very tick of the hand-over.
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            else:
+                self.release()
+            raise
+
+    def release(self) -> None:
+        for waiter in self._waiters:
+            # One that is done was cancelled and is about to leave by itself.
+            if not waiter.done():
+                self._waiters.remove(waiter)
+                waiter.set_result(None)
+                return
+        self._locked = False
+
+    def __enter__(self) -> bool:
+        self.acquire()
+        return True
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()

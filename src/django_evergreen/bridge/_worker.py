@@ -1,0 +1,123 @@
+"""
+A thread that does the blocking calls of one connection, one after the other.
+
+For drivers without a socket to wait for, as SQLite. The calls of a connection
+stay in one thread and in order; the tasks that make them suspend meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+from ._loops import Hub, Waiter
+from ._switch import check_may_switch, suspend
+
+# Seconds that a cancelled call may take to stop. After them the connection is
+# given up, together with its thread.
+CANCEL_TIMEOUT = 5.0
+
+
+class _Job:
+    """
+    One call: made by a task, executed by the thread.
+    """
+
+    __slots__ = ("error", "finished", "fn", "result", "waiter")
+
+    def __init__(self, fn: Callable[[], Any], waiter: Waiter | None) -> None:
+        self.fn = fn
+        # Who is woken when it's finished; None if nobody waits for it.
+        self.waiter = waiter
+        self.result: Any = None
+        self.error: BaseException | None = None
+        # Set on the loop's thread.
+        self.finished = False
+
+
+class Worker:
+    """
+    Owns the thread. All methods are called on the thread of the event loop.
+    """
+
+    def __init__(self, hub: Hub, name: str) -> None:
+        self._hub = hub
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        # A call didn't stop in time: whether and when it ends is unknown.
+        self.lost = False
+        # daemon: a lost call must not keep the process alive.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def call(self, fn: Callable[[], Any], interrupt: Callable[[], None]) -> Any:
+        """
+        Return ``fn()``, run in the thread.
+
+        Suspends: yes. On cancellation: calls ``interrupt()``, waits until
+        ``fn`` has ended, then raises ``CancelledError``.
+        """
+        check_may_switch()
+        job = _Job(fn, waiter := self._hub.new_waiter())
+        self._jobs.put(job)
+        try:
+            suspend(waiter)
+        except GeneratorExit:
+            self.lost = not job.finished
+            interrupt()
+            raise
+        except BaseException:
+            if not job.finished:
+                interrupt()
+                self._wait_for_end(job)
+            raise
+        error = job.error
+        if error is None:
+            return job.result
+        try:
+            raise error
+        finally:
+            job.error = None
+            del error
+
+    def _wait_for_end(self, job: _Job) -> None:
+        job.waiter = waiter = self._hub.new_waiter()
+        timer = self._hub.call_later(
+            CANCEL_TIMEOUT, lambda: waiter.done() or waiter.set_result(None)
+        )
+        try:
+            suspend(self._hub.shielded(waiter))
+        finally:
+            timer.cancel()
+            self.lost = not job.finished
+
+    def finish(self, fn: Callable[[], Any]) -> None:
+        """
+        Run ``fn()`` as the last call, and end the thread; wait for neither.
+        """
+        self._jobs.put(_Job(fn, None))
+        self._jobs.put(None)
+
+    def join(self, timeout: float) -> None:
+        """
+        Wait, blocking, until the thread has ended.
+        """
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job.result = job.fn()
+            except BaseException as error:
+                job.error = error
+            if job.waiter is not None and not self._hub.is_closed():
+                self._hub.call_threadsafe(self._deliver, job)
+            # Don't keep a result alive while waiting for the next call.
+            del job
+
+    @staticmethod
+    def _deliver(job: _Job) -> None:
+        job.finished = True
+        if job.waiter is not None and not job.waiter.done():
+            job.waiter.set_result(None)
