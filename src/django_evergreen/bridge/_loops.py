@@ -34,6 +34,9 @@ READ, WRITE = 1, 2
 # without the exception that get_running_loop() costs where none runs.
 running_loop: Callable[[], Any] = asyncio._get_running_loop
 
+# Returns the task that runs in this thread; only where a loop runs.
+current_task: Callable[[], Any] = asyncio.current_task
+
 
 class Waiter(Protocol):
     """

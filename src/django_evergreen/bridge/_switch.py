@@ -205,6 +205,16 @@ class no_switch:  # noqa: N801  (a context manager, named as a verb)
         raise SwitchForbidden(msg)
 
 
+def release_when_idle(callback: Callable[[], None]) -> None:
+    """
+    Call ``callback()`` before the running job waits for anything that is not
+    the database, and when it ends.
+    """
+    g = getcurrent()
+    if type(g) is BridgeGreenlet:
+        g.on_idle = callback
+
+
 def check_may_switch() -> None:
     """
     Raise now what :func:`suspend` would raise later: for code that must not

@@ -47,6 +47,7 @@ class Worker:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         # A call didn't stop in time: whether and when it ends is unknown.
         self.lost = False
+        self.finished = False
         # daemon: a lost call must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -92,12 +93,18 @@ class Worker:
             timer.cancel()
             self.lost = not job.finished
 
-    def finish(self, fn: Callable[[], Any]) -> None:
+    def finish(self, fn: Callable[[], Any]) -> bool:
         """
         Run ``fn()`` as the last call, and end the thread; wait for neither.
+
+        Returns False if that was asked for before.
         """
+        if self.finished:
+            return False
+        self.finished = True
         self._jobs.put(_Job(fn, None))
         self._jobs.put(None)
+        return True
 
     def join(self, timeout: float) -> None:
         """

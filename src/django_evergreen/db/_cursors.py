@@ -1,0 +1,90 @@
+"""
+Cursors that keep the connection of their wrapper while they need it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ..bridge._loops import current_hub, running_loop
+from ..bridge._switch import in_bridge, run_sync
+
+logger = logging.getLogger("django_evergreen.cursors")
+
+
+class PinsConnection:
+    """
+    Mixin for Django's cursor wrappers: ``with connection.cursor()`` keeps the
+    connection for the whole block, whatever the block waits for.
+    """
+
+    db: Any
+
+    def __enter__(self) -> Any:
+        self._pinned = self.db._lease
+        if self._pinned is not None:
+            self._pinned.pins += 1
+        return super().__enter__()  # type: ignore[misc]
+
+    def __exit__(self, *exc_info: Any) -> Any:
+        try:
+            return super().__exit__(*exc_info)  # type: ignore[misc]
+        finally:
+            if self._pinned is not None:
+                self.db.unpin(self._pinned)
+
+
+def watch_chunked_cursor(wrapper: Any, cursor: Any) -> None:
+    """
+    Keep the connection until a server-side cursor is closed.
+
+    ``QuerySet.iterator()`` closes its cursor in a ``finally`` block, which runs
+    anywhere if the iteration is abandoned: in bare async code too, where
+    nothing may be sent to the server.
+    """
+    pooled = wrapper._lease
+    pooled.pins += 1
+
+    def close() -> None:
+        del cursor.close  # The second time it's the cursor's own.
+        if wrapper._lease is not pooled:
+            # The connection is closed already, and the cursor with it.
+            return
+        if in_bridge():
+            try:
+                cursor.cursor.close()
+            finally:
+                wrapper.unpin(pooled)
+        else:
+            _close_abandoned(wrapper, cursor.cursor)
+
+    cursor.close = close
+
+
+def _close_abandoned(wrapper: Any, cursor: Any) -> None:
+    """
+    Close a cursor where nobody may wait for it.
+    """
+    wrapper._lease.pins -= 1
+    if wrapper._is_pinned():
+        # In a transaction, whose end closes it.
+        return
+    if running_loop() is None:
+        wrapper.drop_lease()
+    else:
+        pool = wrapper._pool
+        current_hub().spawn(_close_and_give_back(pool, wrapper.surrender(), cursor))
+
+
+async def _close_and_give_back(pool: Any, pooled: Any, cursor: Any) -> None:
+    try:
+        await run_sync(cursor.close)
+    except Exception:
+        logger.exception("Error while closing an abandoned cursor; its connection goes.")
+        pool.discard(pooled)
+    except BaseException:
+        pool.discard(pooled)
+        raise
+    else:
+        pool.give_back(pooled)

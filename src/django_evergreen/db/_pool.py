@@ -1,0 +1,198 @@
+"""
+The state of a pool: which connections are idle, and who waits for one.
+
+Guarantees:
+
+- There are never more than ``max_size`` connections, those being opened
+  included.
+- Who waits is served in the order of coming; nobody who comes later barges in.
+- A waiter that leaves takes nothing along: what it was given goes to the next.
+
+Does no I/O and has no switch point, so every method is a critical section. The
+connections it wants closed are left in :attr:`doomed`, and the caller closes
+them afterwards.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ._options import PoolOptions
+
+
+class Grant:
+    """
+    The right to one of the pool's ``max_size`` places.
+    """
+
+
+class OpenOne(Grant):
+    """
+    A free place: its holder opens a connection for it.
+    """
+
+    def __repr__(self) -> str:
+        return "OPEN_ONE"
+
+
+OPEN_ONE = OpenOne()
+
+
+@dataclass(eq=False)
+class Pooled(Grant):
+    """
+    A physical connection and what the pool must know about it.
+    """
+
+    connection: Any
+    opened_at: float
+    # When it was given back last.
+    idle_since: float = 0.0
+    # Who uses it: shown when the pool is exhausted.
+    holder: Any = None
+    # How many open cursors need it kept by its holder.
+    pins: int = 0
+
+
+class Waiting(Protocol):
+    """
+    Who waits for a grant: a future.
+    """
+
+    def set_result(self, grant: Any, /) -> None: ...
+    def done(self) -> bool: ...
+
+
+@dataclass
+class Pool:
+    """
+    Counts and queues; see the module.
+    """
+
+    options: PoolOptions
+    # Monotonic seconds.
+    now: Callable[[], float]
+    # Whether an idle connection is known to be unusable.
+    is_broken: Callable[[Any], bool] = lambda connection: False
+    # Connections that exist or are being opened: idle, or granted.
+    size: int = 0
+    idle: deque[Pooled] = field(default_factory=deque)
+    leased: set[Pooled] = field(default_factory=set)
+    waiters: deque[Waiting] = field(default_factory=deque)
+    doomed: list[Pooled] = field(default_factory=list)
+
+    def take(self) -> Grant | None:
+        """
+        Return a place at once, or None: then :meth:`enqueue` and wait.
+        """
+        while self.idle:
+            # The one used last: the others may grow old and be closed.
+            pooled = self.idle.pop()
+            if self._is_fit(pooled):
+                self.leased.add(pooled)
+                return pooled
+            self.size -= 1
+            self.doomed.append(pooled)
+        if self.size < self.options.max_size:
+            self.size += 1
+            return OPEN_ONE
+        return None
+
+    def _is_fit(self, pooled: Pooled) -> bool:
+        return not self._is_old(pooled) and not self.is_broken(pooled.connection)
+
+    def _is_old(self, pooled: Pooled) -> bool:
+        return self.now() - pooled.opened_at >= self.options.max_lifetime
+
+    def enqueue(self, waiter: Waiting) -> None:
+        self.waiters.append(waiter)
+
+    def leave(self, waiter: Waiting, grant: Grant | None) -> None:
+        """
+        Take a waiter out, and what it may have been given meanwhile.
+        """
+        if waiter in self.waiters:
+            self.waiters.remove(waiter)
+        elif grant is not None:
+            self._pass_on(grant)
+
+    def opened(self, connection: Any) -> Pooled:
+        """
+        Record the connection for which :data:`OPEN_ONE` was granted.
+        """
+        pooled = Pooled(connection, self.now())
+        self.leased.add(pooled)
+        return pooled
+
+    def give_back(self, pooled: Pooled) -> None:
+        """
+        Take back a connection that is fit for the next user.
+        """
+        if self._is_old(pooled) or pooled not in self.leased:
+            self.discard(pooled)
+            self.doomed.append(pooled)
+        else:
+            pooled.idle_since = self.now()
+            self._pass_on(pooled)
+
+    def discard(self, pooled: Pooled) -> None:
+        """
+        Strike off a connection, which its holder closes.
+        """
+        # Not if its pool was closed before its holder knew.
+        if pooled in self.leased:
+            self.leased.remove(pooled)
+            self._pass_on(OPEN_ONE)
+
+    def failed_to_open(self) -> None:
+        """
+        Free the place for which no connection could be opened.
+        """
+        self._pass_on(OPEN_ONE)
+
+    def _pass_on(self, grant: Grant) -> None:
+        """
+        Give a place to the first who waits, or keep it.
+        """
+        for waiter in self.waiters:
+            # One that is done has been cancelled and is about to leave.
+            if not waiter.done():
+                self.waiters.remove(waiter)
+                if isinstance(grant, Pooled):
+                    self.leased.add(grant)
+                waiter.set_result(grant)
+                return
+        if isinstance(grant, Pooled):
+            grant.holder = None
+            self.leased.discard(grant)
+            self.idle.append(grant)
+        else:
+            self.size -= 1
+
+    def retire(self) -> float | None:
+        """
+        Doom what has been idle too long; return the seconds until the next is.
+        """
+        max_idle, now = self.options.max_idle, self.now()
+        while self.idle and self.size > self.options.min_size:
+            remaining = self.idle[0].idle_since + max_idle - now
+            if remaining > 0:
+                return remaining
+            self.size -= 1
+            self.doomed.append(self.idle.popleft())
+        return None
+
+    def clear(self) -> None:
+        """
+        Doom all idle connections, for example since the settings have changed.
+        """
+        self.size -= len(self.idle)
+        self.doomed.extend(self.idle)
+        self.idle.clear()
+
+    def take_doomed(self) -> list[Pooled]:
+        doomed, self.doomed = self.doomed, []
+        return doomed

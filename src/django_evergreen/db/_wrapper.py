@@ -1,0 +1,378 @@
+"""
+What a ``DatabaseWrapper`` needs to borrow its connection from a pool.
+
+The wrapper belongs to a scope and holds the state of its transaction. The
+physical connection is attached when a statement needs one, and given back as
+soon as the scope waits for anything that is not the database.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
+from django.utils.asyncio import async_unsafe
+
+from ..bridge._loops import current_hub, current_task, running_loop
+from ..bridge._switch import in_bridge, release_when_idle
+from . import _transactions
+from ._cursors import watch_chunked_cursor
+from ._options import PoolOptions, read_pool_options
+from ._pool import Pooled
+from ._pools import LoopPool, pools_of
+
+if TYPE_CHECKING:
+    from ._scopes import Scope
+
+# Seconds at rest after which CONN_HEALTH_CHECKS asks the server again.
+HEALTHY_FOR = 1.0
+
+
+class _Ended:
+    """
+    The lease of a connection at rest: no task has it.
+    """
+
+    task = object()
+
+
+ENDED = _Ended()
+
+
+class ConnectionState(Enum):
+    """
+    What a physical connection is fit for, now that its scope waits.
+    """
+
+    CLEAN = "clean"
+    IN_USE = "in use"
+    BROKEN = "broken"
+
+
+class ScopedWrapper:
+    """
+    Mixin for a ``DatabaseWrapper``. Where ``_scope`` is None, as in threads, it
+    behaves as Django's own.
+    """
+
+    # How many connections a pool has unless the settings tell.
+    pool_defaults = PoolOptions()
+    # Django's cursor wrappers, which also keep the connection while entered.
+    cursor_class: type[Any]
+    debug_cursor_class: type[Any]
+
+    # All of Django's wrapper, for the type checker.
+    connection: Any
+    settings_dict: dict[str, Any]
+
+    # The scope that owns this wrapper. None: not a task's.
+    _scope: Scope | None = None
+    # The pooled connection that is attached.
+    _lease: Pooled | None = None
+    _pool: LoopPool
+    # The mark of the open transaction.
+    _mark: _transactions.Mark | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _check_app_is_installed()
+
+    # Backend hooks.
+
+    def connection_state(self, connection: Any) -> ConnectionState:
+        """
+        Tell whether a connection outside any transaction can be given back.
+        """
+        raise NotImplementedError
+
+    def is_broken(self, connection: Any) -> bool:
+        """
+        Return whether an idle connection is known to be unusable.
+        """
+        return False
+
+    def pool_options(self) -> PoolOptions:
+        options = self.settings_dict["OPTIONS"].get("pool")
+        return read_pool_options(self.alias, options, self.pool_defaults)  # type: ignore[attr-defined]
+
+    # Attaching.
+
+    @async_unsafe
+    def connect(self) -> None:
+        scope = self._scope
+        _transactions.check_ownership(self.alias, scope)
+        if scope is None or not in_bridge():
+            # A thread; or DJANGO_ALLOW_ASYNC_UNSAFE, which asks for blocking.
+            super().connect()
+            return
+        self.validate_thread_sharing()
+        pool = self._pool = self._find_pool(scope)
+        while True:
+            grant = pool.get()
+            if not isinstance(grant, Pooled):
+                self._open(pool, scope)
+                return
+            self._attach(grant, scope)
+            if not self.settings_dict["CONN_HEALTH_CHECKS"] or self._is_healthy(grant):
+                return
+            self.drop_lease()
+
+    def _find_pool(self, scope: Scope) -> LoopPool:
+        pools = pools_of(scope.hub)
+        pool = pools.get(self.alias)
+        if pool is None:
+            pool = pools[self.alias] = LoopPool(
+                scope.hub, self.alias, self.pool_options(), self.is_broken
+            )
+        # The test runner renames the database of a wrapper that is in use.
+        database = self.settings_dict["NAME"]
+        if pool.database != database:
+            pool.clear()
+            pool.database = database
+        return pool
+
+    def _open(self, pool: LoopPool, scope: Scope) -> None:
+        try:
+            super().connect()
+        except BaseException:
+            connection, self.connection = self.connection, None
+            if connection is not None:
+                connection.close()
+            pool.failed_to_open()
+            raise
+        self._hold(pool.opened(self.connection), scope)
+
+    def _attach(self, pooled: Pooled, scope: Scope) -> None:
+        """
+        Do what ``connect()`` does, for a connection that is set up already.
+        """
+        self.connection = pooled.connection
+        self.in_atomic_block = False
+        self.savepoint_ids: list[str] = []
+        self.atomic_blocks: list[Any] = []
+        self.needs_rollback = False
+        self.closed_in_transaction = False
+        self.errors_occurred = False
+        self.health_check_enabled = False
+        self.health_check_done = True
+        self.close_at = None
+        self.run_on_commit: list[Any] = []
+        self.autocommit = self.settings_dict["AUTOCOMMIT"]
+        self._hold(pooled, scope)
+
+    def _hold(self, pooled: Pooled, scope: Scope) -> None:
+        self._lease = pooled
+        pooled.holder = scope
+        pooled.connection.lease = scope
+        # Django's own ageing is the pool's business here.
+        self.close_at = None
+        scope.leased.append(self)
+        release_when_idle(scope.release_idle)
+
+    def _is_healthy(self, pooled: Pooled) -> bool:
+        if self._pool.rested(pooled) < HEALTHY_FOR:
+            return True
+        return bool(self.is_usable())  # type: ignore[attr-defined]
+
+    # Giving back.
+
+    def release_if_idle(self) -> None:
+        """
+        Give the connection back, unless something still needs it.
+        """
+        if self.connection is None:
+            # Django forgets a connection that was lost in a transaction.
+            self.drop_lease()
+            return
+        if self._is_pinned():
+            return
+        state = self.connection_state(self.connection)
+        if state is ConnectionState.CLEAN:
+            pooled = self.surrender()
+            self._pool.give_back(pooled)
+        elif state is ConnectionState.BROKEN:
+            self.drop_lease()
+
+    def _is_pinned(self) -> bool:
+        return (
+            self._lease is not None
+            and self._lease.pins > 0
+            or self.in_atomic_block
+            or self.autocommit != self.settings_dict["AUTOCOMMIT"]
+        )
+
+    def surrender(self) -> Pooled:
+        """
+        Detach the connection, and leave it to the caller.
+        """
+        pooled, self._lease = self._lease, None
+        assert pooled is not None and self._scope is not None
+        pooled.connection.lease = ENDED
+        self._scope.leased.remove(self)
+        self.connection = None
+        return pooled
+
+    def drop_lease(self) -> None:
+        """
+        Close the connection, whatever state it's in. Suspends: no.
+        """
+        self._end_mark()
+        self.in_atomic_block = False
+        if self._lease is not None:
+            self._pool.discard(self.surrender())
+
+    def describe_hold(self) -> str:
+        if self._mark is not None or self.in_atomic_block:
+            return "an open transaction"
+        if self._lease is not None and self._lease.pins:
+            return "an open cursor"
+        return "a connection in use"
+
+    def _close(self) -> Any:
+        if self._lease is None:
+            return super()._close()  # type: ignore[misc]
+        pooled, in_atomic_block = self._lease, self.in_atomic_block
+        if not self._is_pinned():
+            self.release_if_idle()
+            if self._lease is None:
+                return None
+        # Django wants the closed connection left in place in an atomic block.
+        self.drop_lease()
+        if in_atomic_block:
+            self.connection, self.in_atomic_block = pooled.connection, True
+        return None
+
+    # Statements.
+
+    def _cursor(self, name: str | None = None) -> Any:
+        cursor = super()._cursor(name)  # type: ignore[misc]
+        if self._lease is not None:
+            release_when_idle(self._scope.release_idle)  # type: ignore[union-attr]
+        return cursor
+
+    def make_cursor(self, cursor: Any) -> Any:
+        if self._lease is None:
+            return super().make_cursor(cursor)  # type: ignore[misc]
+        return self.cursor_class(cursor, self)
+
+    def make_debug_cursor(self, cursor: Any) -> Any:
+        if self._lease is None:
+            return super().make_debug_cursor(cursor)  # type: ignore[misc]
+        return self.debug_cursor_class(cursor, self)
+
+    @async_unsafe
+    def chunked_cursor(self) -> Any:
+        cursor = super().chunked_cursor()  # type: ignore[misc]
+        if self._lease is not None:
+            watch_chunked_cursor(self, cursor)
+        return cursor
+
+    def unpin(self, pooled: Pooled) -> None:
+        """
+        A cursor of ``pooled``, which may be attached no more, was closed.
+        """
+        pooled.pins -= 1
+        if self._lease is not None:
+            release_when_idle(self._scope.release_idle)  # type: ignore[union-attr]
+
+    # Transactions.
+
+    def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
+        super().set_autocommit(autocommit, *args, **kwargs)  # type: ignore[misc]
+        if self._mark is None:
+            if not autocommit:
+                self._mark = _transactions.begin(self.alias, self._scope)
+        elif autocommit:
+            self._end_mark()
+        if self._lease is not None:
+            release_when_idle(self._scope.release_idle)  # type: ignore[union-attr]
+
+    def _end_mark(self) -> None:
+        if self._mark is not None:
+            mark, self._mark = self._mark, None
+            _transactions.end(mark)
+
+    # Ownership.
+
+    def validate_thread_sharing(self) -> None:
+        scope = self._scope
+        if scope is None:
+            super().validate_thread_sharing()  # type: ignore[misc]
+        elif running_loop() is None or current_task() is not scope.task:
+            msg = (
+                f"The connection {self.alias!r} of the task {scope.task.get_name()!r} "
+                "can be used only by that task. Don't keep it: ask "
+                f"`connections[{self.alias!r}]` where you need it."
+            )
+            raise DatabaseError(msg)
+
+    def inherit_instrumentation(self, parent: ScopedWrapper) -> None:
+        """
+        Take over what observes the queries of the task that started this one.
+        """
+        self.force_debug_cursor: bool = parent.force_debug_cursor
+        self.queries_log: deque[Any] = parent.queries_log
+        self.execute_wrappers: list[Any] = list(parent.execute_wrappers)
+
+    def recycled(self) -> ScopedWrapper:
+        """
+        Return this wrapper without a trace of its scope, for another one.
+        """
+        self._end_mark()
+        self._scope = None
+        self.connection = None
+        self.in_atomic_block = self.needs_rollback = False
+        self.closed_in_transaction = self.force_debug_cursor = False
+        self.savepoint_ids, self.atomic_blocks, self.run_on_commit = [], [], []
+        self.savepoint_state = 0
+        self.rollback_exc = None
+        self.execute_wrappers = []
+        self.queries_log = deque(maxlen=self.queries_limit)  # type: ignore[attr-defined]
+        return self
+
+
+def _check_app_is_installed() -> None:
+    """
+    Refuse to work without the patches: tasks would share connections.
+    """
+    if not any(app.startswith("django_evergreen") for app in settings.INSTALLED_APPS):
+        msg = (
+            "A database has an ENGINE of django_evergreen, which works only with its app. "
+            "Add 'django_evergreen' to INSTALLED_APPS."
+        )
+        raise ImproperlyConfigured(msg)
+
+
+def forbid_in_tasks(wrapper: Any) -> None:
+    """
+    Make a wrapper of another backend refuse to connect in a task.
+    """
+    if wrapper.settings_dict["ENGINE"] != "django.db.backends.dummy":
+        wrapper.connect = partial(_refuse_engine, wrapper)
+
+
+def _refuse_engine(wrapper: Any) -> None:
+    engine = wrapper.settings_dict["ENGINE"]
+    remedy = f"django_evergreen.db.backends.{wrapper.vendor}"
+    msg = (
+        f"DATABASES[{wrapper.alias!r}] has the ENGINE {engine!r}, which would block the "
+        f"event loop. Set it to {remedy!r} if there is such a backend, or query this "
+        "database in a thread: `sync_to_async(function, thread_sensitive=False)`."
+    )
+    raise ImproperlyConfigured(msg)
+
+
+def expire_pools(alias: str) -> None:
+    """
+    Close the idle connections of an alias, as its settings have changed.
+    """
+    pool = pools_of(current_hub()).get(alias)
+    if pool is not None:
+        pool.clear()
+
+

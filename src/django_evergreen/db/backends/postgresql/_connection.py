@@ -1,0 +1,280 @@
+"""
+psycopg's connection, waiting on the event loop.
+
+psycopg does its I/O in generators that yield what they wait for, and
+``Connection.wait`` drives them. Inside the bridge this one suspends until the
+event loop reports the descriptor ready; anywhere else it is psycopg's own.
+
+Guarantees, for a connection opened in the bridge:
+
+- Nothing blocks the loop: connecting, resolving a name, querying, cancelling.
+- A cancelled wait cancels the statement on the server and reads its result, so
+  that the connection is usable at once; else the connection is closed.
+- It is used only by the scope that has borrowed it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import types
+from time import monotonic
+from typing import Any
+
+import psycopg
+from django.core.exceptions import ImproperlyConfigured
+from greenlet import getcurrent
+from psycopg import _conninfo_attempts_async, capabilities, waiting
+from psycopg import connection as psycopg_connection
+from psycopg import errors as e
+from psycopg.pq import ConnStatus, TransactionStatus
+
+from ....bridge._greenlets import BridgeGreenlet
+from ....bridge._lock import BridgeLock
+from ....bridge._loops import FdWatch, Hub, current_hub, current_task
+from ....bridge._switch import in_bridge, suspend
+from ..._errors import LeaseEnded
+
+logger = logging.getLogger("django_evergreen.postgresql")
+
+# Seconds that a cancelled statement may take to end before its connection is
+# closed; and those after which the server is asked again. Once is not enough:
+# the first request may hit the BEGIN that psycopg sends before a statement.
+CANCEL_TIMEOUT = 5.0
+CANCEL_AGAIN = 0.02
+
+ACTIVE = TransactionStatus.ACTIVE
+OK = ConnStatus.OK
+_INTERVAL = 0.1
+
+
+def wait_conn(
+    gen: Any,
+    interval: float = _INTERVAL,
+    timeout: float | None = None,
+    shield: bool = False,
+) -> Any:
+    """
+    Do what ``psycopg.waiting.wait_conn`` does, suspending in the bridge.
+
+    For generators that open a connection, whose descriptor may change.
+    """
+    if not in_bridge():
+        return waiting.wait_conn(gen, interval=interval, timeout=timeout)
+    hub = current_hub()
+    deadline = None if timeout is None else monotonic() + timeout
+    try:
+        fd, events = next(gen)
+        while True:
+            remaining = None if deadline is None else max(0.0, deadline - monotonic())
+            ready = _wait_once(hub, fd, events, remaining, shield)
+            if not ready and deadline is not None and monotonic() >= deadline:
+                raise e._WaitTimeout("wait timeout expired")
+            fd, events = gen.send(ready)
+    except StopIteration as stop:
+        return stop.value
+
+
+def _wait_once(
+    hub: Hub, fd: int, events: int, timeout: float | None, shield: bool
+) -> int:
+    watch = hub.watch(fd)
+    try:
+        return watch.wait(int(events), timeout=timeout, shield=shield)
+    finally:
+        watch.close()
+
+
+def conninfo_attempts(params: Any) -> Any:
+    """
+    Do what psycopg's function does, resolving names without blocking the loop.
+    """
+    if not in_bridge():
+        return psycopg_connection.conninfo_attempts(params)
+    return suspend(_conninfo_attempts_async.conninfo_attempts_async(params))
+
+
+def _rebind_connect() -> Any:
+    """
+    Return psycopg's ``Connection.connect`` looking up the two functions above.
+
+    It calls functions of its module instead of methods of its class. Patching
+    that module would change psycopg for the whole process.
+    """
+    connect: Any = psycopg.Connection.connect.__func__  # type: ignore[attr-defined]
+    if not {"waiting", "conninfo_attempts"} <= set(connect.__code__.co_names):
+        msg = (
+            f"psycopg {psycopg.__version__} opens connections in a way that this "
+            "version of django-evergreen doesn't know. Install psycopg 3.3, or a newer "
+            "django-evergreen."
+        )
+        raise ImproperlyConfigured(msg)
+    replaced = types.SimpleNamespace(wait_conn=wait_conn)
+    rebound = types.FunctionType(
+        connect.__code__,
+        connect.__globals__
+        | {"waiting": replaced, "conninfo_attempts": conninfo_attempts},
+        connect.__name__,
+        connect.__defaults__,
+        connect.__closure__,
+    )
+    rebound.__kwdefaults__ = connect.__kwdefaults__
+    return classmethod(rebound)
+
+
+class Connection(psycopg.Connection[Any]):
+    """
+    A psycopg connection that suspends in the bridge and blocks elsewhere.
+    """
+
+    # The hub of the loop on which it waits; None if opened outside the bridge:
+    # such a connection always blocks.
+    _hub: Hub | None = None
+    _watch: FdWatch
+    # Who has borrowed it from the pool; None while it's in no pool.
+    lease: Any = None
+
+    connect = _rebind_connect()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if in_bridge():
+            self._hub = current_hub()
+            self._watch = self._hub.watch(self.pgconn.socket)
+            # psycopg's own is a threading.Lock: two tasks would freeze the loop.
+            self.lock: Any = BridgeLock()
+
+    def wait(self, gen: Any, interval: float = _INTERVAL, timeout: float | None = None) -> Any:
+        if self._hub is None:
+            return super().wait(gen, interval, timeout)
+        g: Any = getcurrent()
+        if type(g) is not BridgeGreenlet or g.hub is not self._hub:
+            self._refuse_outside()
+        lease = self.lease
+        if lease is not None and current_task() is not lease.task:
+            self._refuse_stale()
+        # Checked before anything is sent: a statement can't be left half-way.
+        if g.refusal is not None:
+            g.refusal(None)
+        deadline = None if timeout is None else monotonic() + timeout
+        watch = self._watch
+        try:
+            events = next(gen)
+            while True:
+                try:
+                    if deadline is None:
+                        ready = watch.wait(events)
+                    else:
+                        ready = watch.wait(
+                            events, timeout=max(0.0, deadline - monotonic())
+                        )
+                except BaseException:
+                    self._interrupted(gen, events)
+                    raise
+                events = gen.send(ready)
+                if deadline is not None and monotonic() >= deadline:
+                    raise e._WaitTimeout("wait timeout expired")
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            # libpq closes the descriptor by itself when the server is gone;
+            # the next connection gets the same number.
+            if self.pgconn.status != OK:
+                watch.close()
+
+    def _interrupted(self, gen: Any, events: int) -> None:
+        """
+        Leave the connection usable, or closed, after a wait was cut short.
+        """
+        if isinstance(sys.exception(), GeneratorExit):
+            # The task is being closed and can't wait any more.
+            self._finish()
+        elif self.pgconn.transaction_status != ACTIVE:
+            gen.close()
+        elif self._pipeline is not None or not self._cancel_and_drain(gen, events):
+            self._finish()
+
+    def _cancel_and_drain(self, gen: Any, events: int) -> bool:
+        """
+        Cancel the statement on the server and read its result to the end.
+
+        Returns whether the connection is in a known state. Suspends: yes, for
+        CANCEL_TIMEOUT at most. On cancellation: goes on.
+        """
+        deadline = monotonic() + CANCEL_TIMEOUT
+        patience = CANCEL_AGAIN
+        try:
+            while (now := monotonic()) < deadline:
+                self._request_cancel(deadline - now)
+                again_at = min(deadline, monotonic() + patience)
+                while (remaining := again_at - monotonic()) > 0:
+                    ready = self._watch.wait(events, timeout=remaining, shield=True)
+                    if ready:
+                        events = gen.send(ready)
+                patience *= 2
+        except (StopIteration, e.QueryCanceled):
+            return True
+        except e.Error as error:
+            logger.debug("%r failed after its cancellation: %s", self, error)
+            return bool(self.pgconn.status == OK)
+        logger.warning("%r did not end its statement in time: closing it", self)
+        return False
+
+    def _request_cancel(self, timeout: float) -> None:
+        try:
+            if capabilities.has_cancel_safe():
+                wait_conn(self._cancel_gen(), timeout=timeout, shield=True)
+            else:
+                # libpq before 17 can only do it blocking.
+                hub = current_hub()
+                cancel = self.pgconn.get_cancel().cancel
+                suspend(hub.shielded(hub.run_in_thread(cancel)))  # type: ignore[arg-type]
+        except e.Error as error:
+            logger.warning("%r could not be cancelled: %s", self, error)
+
+    def cancel_safe(self, *, timeout: float = 30.0) -> None:
+        if self._hub is None or not in_bridge() or not capabilities.has_cancel_safe():
+            super().cancel_safe(timeout=timeout)
+        elif self._should_cancel():
+            try:
+                wait_conn(self._cancel_gen(), timeout=timeout or None)
+            except e._WaitTimeout:
+                raise e.CancellationTimeout("cancellation timeout expired") from None
+
+    def close(self) -> None:
+        if self._hub is not None:
+            self._watch.close()
+        super().close()
+
+    def _finish(self) -> None:
+        self._watch.close()
+        self.pgconn.finish()
+
+    def seems_alive(self) -> bool:
+        """
+        Return False if the server has closed this idle connection.
+
+        Suspends: no. The event loop has noticed it while it was idle.
+        """
+        if self._watch.suspect:
+            self._watch.suspect = False
+            try:
+                self.pgconn.consume_input()
+            except e.Error:
+                self._watch.close()
+        return bool(self.pgconn.status == OK)
+
+    def _refuse_outside(self) -> None:
+        msg = (
+            f"{self!r} was opened on {self._hub!r} and can't be used outside the bridge "
+            "on that event loop. Use `await run_sync(function)` there."
+        )
+        raise e.InterfaceError(msg)
+
+    def _refuse_stale(self) -> None:
+        msg = (
+            f"{self!r} was given back to its pool while the task waited for something "
+            "else, and can't be used by this cursor any more. Keep it: open the cursor "
+            "by `with connection.cursor() as cursor:`."
+        )
+        raise LeaseEnded(msg)

@@ -1,0 +1,108 @@
+"""
+Django's PostgreSQL backend, with connections that suspend in the bridge.
+
+Set ``ENGINE`` to ``"django_evergreen.db.backends.postgresql"``.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+try:
+    from django.db.backends.postgresql import base
+    from django.db.backends.postgresql.psycopg_any import (
+        IsolationLevel,
+        is_psycopg3,
+    )
+except ImproperlyConfigured as error:
+    _msg = (
+        "The ENGINE 'django_evergreen.db.backends.postgresql' needs psycopg 3, which "
+        "can't be imported. Run `pip install 'django-evergreen[postgresql]'`."
+    )
+    raise ImproperlyConfigured(_msg) from error
+
+# The first psycopg whose connection this package knows.
+MINIMUM_PSYCOPG = (3, 3)
+
+if not is_psycopg3 or base.psycopg_version() < MINIMUM_PSYCOPG:
+    _msg = (
+        "The ENGINE 'django_evergreen.db.backends.postgresql' needs psycopg "
+        f"{'.'.join(map(str, MINIMUM_PSYCOPG))} or newer; you have "
+        f"{base.Database.__name__} {base.Database.__version__}. "
+        "Run `pip install --upgrade 'django-evergreen[postgresql]'`."
+    )
+    raise ImproperlyConfigured(_msg)
+
+from django.db.backends.utils import CursorWrapper  # noqa: E402
+from psycopg.pq import TransactionStatus  # noqa: E402
+
+from ..._cursors import PinsConnection  # noqa: E402
+from ..._wrapper import ConnectionState, ScopedWrapper, expire_pools  # noqa: E402
+from . import _driver  # noqa: E402
+
+IDLE, UNKNOWN = TransactionStatus.IDLE, TransactionStatus.UNKNOWN
+
+
+@cache
+def has_psycopg_pool() -> bool:
+    return find_spec("psycopg_pool") is not None
+
+
+class PinningCursor(PinsConnection, CursorWrapper):  # type: ignore[misc]
+    pass
+
+
+class PinningDebugCursor(PinsConnection, base.CursorDebugWrapper):  # type: ignore[misc]
+    pass
+
+
+class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):  # type: ignore[misc]
+    """
+    A PostgreSQL database, for tasks and for threads.
+    """
+
+    Database = _driver
+    cursor_class = PinningCursor
+    debug_cursor_class = PinningDebugCursor
+
+    def connection_state(self, connection: Any) -> ConnectionState:
+        status = connection.pgconn.transaction_status
+        if status == UNKNOWN:
+            return ConnectionState.BROKEN
+        if status != IDLE or connection.lock.locked():
+            return ConnectionState.IN_USE
+        if connection.autocommit != self.settings_dict["AUTOCOMMIT"]:
+            return ConnectionState.BROKEN
+        return ConnectionState.CLEAN
+
+    def is_broken(self, connection: Any) -> bool:
+        return not connection.seems_alive()
+
+    def _attach(self, *args: Any) -> None:
+        # What get_new_connection() would set.
+        self.isolation_level = IsolationLevel(
+            self.settings_dict["OPTIONS"].get(
+                "isolation_level", IsolationLevel.READ_COMMITTED
+            )
+        )
+        super()._attach(*args)
+
+    @property
+    def pool(self) -> Any:
+        """
+        Django's pool of psycopg_pool, which serves threads. It's optional here.
+        """
+        if self._scope is not None or not self.settings_dict["OPTIONS"].get("pool"):
+            return None
+        self.pool_options()  # Raises if they are wrong.
+        return super().pool if has_psycopg_pool() else None
+
+    def close_pool(self) -> None:
+        if self._scope is None:
+            super().close_pool()
+        else:
+            expire_pools(self.alias)

@@ -1,0 +1,181 @@
+"""
+sqlite3's connection, with its calls made in a worker thread.
+
+SQLite has no socket to wait for: a call reads files, or waits for another
+writer's lock, and blocks meanwhile. A connection to a file that is opened in
+the bridge has a thread of its own, which makes its calls one after the other.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.db.backends.sqlite3.base import SQLiteCursorWrapper
+
+from ....bridge._loops import current_hub, current_task
+from ....bridge._worker import Worker
+from ..._errors import LeaseEnded
+
+# Rows that are fetched together with the execution, and at each fetch: most
+# results need one hop to the thread then.
+READ_AHEAD = 100
+
+# Seconds to wait for the thread when its loop ends. More than enough, as all it
+# has to do is to close a file.
+JOIN_TIMEOUT = 5.0
+
+
+class WorkerConnection(sqlite3.Connection):
+    """
+    A connection whose blocking calls are made in a worker thread.
+    """
+
+    # Who has borrowed it from the pool; None while it's in no pool.
+    lease: Any = None
+
+    def __init__(self, database: Any, *args: Any, **kwargs: Any) -> None:
+        self._hub = current_hub()
+        self._worker = Worker(self._hub, f"django-evergreen SQLite {database}")
+        open_it = super().__init__
+        try:
+            # Opening can't be interrupted, and is short.
+            self._worker.call(lambda: open_it(database, *args, **kwargs), lambda: None)
+        except BaseException:
+            self._worker.finish(lambda: None)
+            raise
+
+    def call(self, fn: Callable[[], Any]) -> Any:
+        """
+        Return ``fn()``, run in the thread. On cancellation: interrupts it.
+        """
+        if self._worker.finished:
+            msg = f"{self!r} is closed."
+            raise sqlite3.ProgrammingError(msg)
+        lease = self.lease
+        if lease is not None and current_task() is not lease.task:
+            msg = (
+                f"{self!r} was given back to its pool while the task waited for "
+                "something else, and can't be used by this cursor any more. Keep it: "
+                "open the cursor by `with connection.cursor() as cursor:`."
+            )
+            raise LeaseEnded(msg)
+        return self._worker.call(fn, self.interrupt)
+
+    def is_lost(self) -> bool:
+        """
+        Return whether a cancelled call did not end, so that the thread is stuck.
+        """
+        return self._worker.lost
+
+    def cursor(self, factory: Any = None) -> Any:
+        return super().cursor(factory or WorkerCursor)
+
+    def execute(self, *args: Any) -> Any:
+        return self.cursor().execute(*args)
+
+    def executemany(self, *args: Any) -> Any:
+        return self.cursor().executemany(*args)
+
+    def executescript(self, script: str) -> Any:
+        run = super().executescript
+        return self.call(lambda: run(script))
+
+    def commit(self) -> None:
+        self.call(super().commit)
+
+    def rollback(self) -> None:
+        self.call(super().rollback)
+
+    def close(self) -> None:
+        """
+        Close the file and end the thread. Suspends: no, it happens afterwards.
+        """
+        self._worker.finish(super().close)
+
+    def join(self) -> None:
+        """
+        Wait, blocking, until the thread has closed the file.
+        """
+        self._worker.join(JOIN_TIMEOUT)
+
+
+class WorkerCursor(SQLiteCursorWrapper):  # type: ignore[misc]
+    """
+    Django's cursor, executing and fetching in the thread of its connection.
+    """
+
+    connection: WorkerConnection
+
+    def __init__(self, connection: WorkerConnection) -> None:
+        super().__init__(connection)
+        # Rows that were fetched ahead.
+        self._rows: deque[Any] = deque()
+        self._exhausted = True
+
+    def execute(self, query: str, params: Any = None) -> Any:
+        return self._start(super().execute, query, params)
+
+    def executemany(self, query: str, param_list: Iterable[Any]) -> Any:
+        # A generator may query the database: it's not for the thread.
+        return self._start(super().executemany, query, list(param_list))
+
+    def _start(self, execute: Callable[..., Any], *args: Any) -> Any:
+        self._rows.clear()
+        self._exhausted = True
+        fetch = super().fetchmany
+
+        def execute_and_fetch() -> list[Any]:
+            execute(*args)
+            return fetch(READ_AHEAD) if self.description else []
+
+        self._extend(self.connection.call(execute_and_fetch), READ_AHEAD)
+        return self
+
+    def _extend(self, rows: list[Any], wanted: int) -> None:
+        self._rows.extend(rows)
+        self._exhausted = len(rows) < wanted
+
+    def _fetch(self, size: int) -> None:
+        """
+        Have ``size`` rows ready, or all there are.
+        """
+        missing = size - len(self._rows)
+        if missing > 0 and not self._exhausted:
+            wanted, fetch = max(missing, READ_AHEAD), super().fetchmany
+            self._extend(self.connection.call(lambda: fetch(wanted)), wanted)
+
+    def fetchone(self) -> Any:
+        self._fetch(1)
+        return self._rows.popleft() if self._rows else None
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        size = self.arraysize if size is None else size
+        self._fetch(size)
+        rows = self._rows
+        return [rows.popleft() for _ in range(min(size, len(rows)))]
+
+    def fetchall(self) -> list[Any]:
+        rows = list(self._rows)
+        self._rows.clear()
+        if not self._exhausted:
+            rows += self.connection.call(super().fetchall)
+            self._exhausted = True
+        return rows
+
+    def __next__(self) -> Any:
+        row = self.fetchone()
+        if row is None:
+            raise StopIteration
+        return row
+
+    def close(self) -> None:
+        self._rows.clear()
+        if not self._exhausted:
+            # A statement that is not at its end holds a lock on the file.
+            self._exhausted = True
+            self.connection.call(super().close)
+        else:
+            super().close()

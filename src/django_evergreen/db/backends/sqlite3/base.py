@@ -1,0 +1,97 @@
+"""
+Django's SQLite backend, with a worker thread for each connection in the bridge.
+
+Set ``ENGINE`` to ``"django_evergreen.db.backends.sqlite3"``. A database in
+memory is used inline, as its calls don't wait for anything.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.sqlite3 import base
+from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
+
+from ....bridge._switch import in_bridge
+from ..._cursors import PinsConnection
+from ..._options import PoolOptions
+from ..._wrapper import ConnectionState, ScopedWrapper
+from ._connection import WorkerConnection, WorkerCursor
+
+
+class PinningCursor(PinsConnection, CursorWrapper):  # type: ignore[misc]
+    pass
+
+
+class PinningDebugCursor(PinsConnection, CursorDebugWrapper):  # type: ignore[misc]
+    pass
+
+
+class InlineConnection(sqlite3.Connection):
+    """
+    A connection to a database in memory, which its pool can lend.
+    """
+
+    lease: Any = None
+
+
+class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):  # type: ignore[misc]
+    """
+    An SQLite database, for tasks and for threads.
+    """
+
+    # SQLite has one writer, and readers are quick: few connections suffice.
+    pool_defaults = PoolOptions(max_size=4)
+    cursor_class = PinningCursor
+    debug_cursor_class = PinningDebugCursor
+
+    def get_connection_params(self) -> dict[str, Any]:
+        params: dict[str, Any] = super().get_connection_params()
+        params.pop("pool", None)
+        if in_bridge():
+            self._refuse_factory(params)
+            in_memory = self.is_in_memory_db()
+            params["factory"] = InlineConnection if in_memory else WorkerConnection
+        return params
+
+    def _refuse_factory(self, params: dict[str, Any]) -> None:
+        if "factory" in params:
+            msg = (
+                f'DATABASES[{self.alias!r}]["OPTIONS"]["factory"] is '
+                f"{params['factory']!r}, but connections that are opened in the bridge "
+                "have a class of their own. Remove the option."
+            )
+            raise ImproperlyConfigured(msg)
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        if isinstance(self.connection, WorkerConnection):
+            return self.connection.cursor(WorkerCursor)
+        return super().create_cursor(name)
+
+    def pool_options(self) -> PoolOptions:
+        if not self.is_in_memory_db():
+            return super().pool_options()
+        # The database lives in its one connection, and as long as that.
+        return replace(
+            super().pool_options(), min_size=1, max_size=1, max_lifetime=float("inf")
+        )
+
+    def connection_state(self, connection: Any) -> ConnectionState:
+        if isinstance(connection, WorkerConnection) and connection.is_lost():
+            return ConnectionState.BROKEN
+        if connection.in_transaction:
+            return ConnectionState.IN_USE
+        return ConnectionState.CLEAN
+
+    def drop_lease(self) -> None:
+        if self._lease is None or not self.is_in_memory_db():
+            super().drop_lease()
+            return
+        # Closing it would destroy the database.
+        self._lease.connection.rollback()
+        self._end_mark()
+        self.in_atomic_block = False
+        self._pool.give_back(self.surrender())

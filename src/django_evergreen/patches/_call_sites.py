@@ -1,0 +1,71 @@
+"""
+What stands in for ``sync_to_async`` at Django's own call sites.
+
+Django wraps its sync methods in ``sync_to_async`` where their only blocking wait
+is the database or the cache. In the bridge they need no thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from asgiref.sync import AsyncToSync, markcoroutinefunction
+from asgiref.sync import sync_to_async as in_thread
+
+from ..bridge import run_sync
+from ._patch import Patch
+
+# Whether to run a function in the bridge rather than in a thread.
+Rule = Callable[[Any], bool]
+
+
+def always(fn: Any) -> bool:
+    return True
+
+
+def is_django_s(fn: Any) -> bool:
+    """
+    Return whether Django itself defines the function, so that it's known not to
+    block. Code of others may do anything.
+    """
+    fn = fn.func if isinstance(fn, partial) else fn
+    return (getattr(fn, "__module__", None) or "").startswith("django.")
+
+
+def call_sites(module: str, rule: Rule = always, app: str | None = None) -> Patch:
+    """
+    Return the patch for a module's uses of ``sync_to_async``.
+    """
+    return Patch(module, "sync_to_async", lambda original: bridged(rule), app)
+
+
+def bridged(rule: Rule) -> Callable[..., Any]:
+    """
+    Return a ``sync_to_async`` that avoids the thread where ``rule`` allows.
+    """
+
+    def sync_to_async(
+        fn: Any = None, *, thread_sensitive: bool = True, **options: Any
+    ) -> Any:
+        if fn is None:
+            return partial(
+                sync_to_async, thread_sensitive=thread_sensitive, **options
+            )
+        if not thread_sensitive or not rule(fn):
+            return in_thread(fn, thread_sensitive=thread_sensitive, **options)
+        if rule is always:
+            # Called at once, many times a second: a partial is the cheapest.
+            return partial(_call, fn)
+        return markcoroutinefunction(partial(_call, fn))
+
+    return sync_to_async
+
+
+def _call(fn: Any, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+    if getattr(AsyncToSync.executors, "current", None) is not None:
+        # Called from sync code through async_to_sync(): that thread waits and
+        # does the work, on its own connection and in its own transaction.
+        return in_thread(fn)(*args, **kwargs)
+    return run_sync(fn, *args, **kwargs)

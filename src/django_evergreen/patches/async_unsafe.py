@@ -1,0 +1,75 @@
+"""
+``async_unsafe``: silent in the bridge, and with a remedy in bare async code.
+
+For Django 5.2 to 6.1. The guard looks for a running event loop, which it finds
+in the bridge too. Both of its names are looked up in ``django.utils.asyncio``
+when it's called, so one assignment each serves all decorated functions.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import FrameType
+from typing import Any
+
+from ..bridge import in_bridge
+from ._patch import Patch
+
+REMEDY = (
+    " In async code, call the a-method (`await Model.objects.aget(...)`), run the sync "
+    "code by `await run_sync(function)`, or decorate the coroutine function with "
+    "@portal, both from django_evergreen.bridge."
+)
+
+_DJANGO_DB = os.path.join("django", "db", "models")
+
+
+def _make_get_running_loop(original: Any) -> Any:
+    def get_running_loop() -> Any:
+        if in_bridge():
+            # How asyncio says that none is running.
+            raise RuntimeError
+        return original()
+
+    return get_running_loop
+
+
+def _make_error(original: Any) -> Any:
+    def synchronous_only_operation(message: str) -> Exception:
+        field = _field_being_read(sys._getframe(1))
+        return original(message + field + REMEDY)  # type: ignore[no-any-return]
+
+    return synchronous_only_operation
+
+
+def _field_being_read(frame: FrameType | None) -> str:
+    """
+    Return what to say about the lazy field that caused the query, if one did.
+    """
+    while frame is not None:
+        code, names = frame.f_code, frame.f_locals
+        if code.co_name == "__get__" and _DJANGO_DB in code.co_filename:
+            return _describe(names.get("self"), names.get("instance"))
+        frame = frame.f_back
+    return ""
+
+
+def _describe(descriptor: Any, instance: Any) -> str:
+    field = getattr(descriptor, "field", None) or getattr(
+        getattr(descriptor, "related", None), "field", None
+    )
+    if instance is None or field is None:
+        return ""
+    related = getattr(descriptor, "related", None)
+    name = related.get_accessor_name() if related is not None else field.name
+    what = f" {type(instance).__name__}.{name} was not loaded with the object"
+    if field.is_relation:
+        return f"{what}: load it by select_related({name!r})."
+    return f"{what}, as it was deferred: load it in the query."
+
+
+PATCHES = [
+    Patch("django.utils.asyncio", "get_running_loop", _make_get_running_loop),
+    Patch("django.utils.asyncio", "SynchronousOnlyOperation", _make_error),
+]
