@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import contextvars
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 from ._loops import READ, WRITE, Hub
@@ -88,30 +88,95 @@ async def _absorbing_cancellation(waiter: asyncio.Future[Any]) -> Any:
     return waiter.result()
 
 
+class ReadyWaiter:
+    """
+    A future for one task and one wait, which resumes the task at once.
+
+    ``asyncio.Future`` schedules the task for the loop's next turn. The callback
+    of a reader is no task and has nothing left to do, so it can run the task's
+    step itself: that saves a turn of the loop and a call of the selector.
+
+    It has what ``asyncio.Task`` asks of a future-like object.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_context", "_loop", "_result", "_wakeup")
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._wakeup: Any = None
+        # CancelledError, to be raised; None while waiting.
+        self._result: Any = None
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if self._result is None:
+            self._asyncio_future_blocking = True
+            yield self
+        # The task has called result(), which raised if there was none.
+        return self._result
+
+    def get_loop(self) -> Any:
+        return self._loop
+
+    def add_done_callback(self, wakeup: Any, *, context: Any) -> None:
+        self._wakeup, self._context = wakeup, context
+        if self._result is not None:
+            self._loop.call_soon(wakeup, self, context=context)
+
+    def done(self) -> bool:
+        return self._result is not None
+
+    def cancelled(self) -> bool:
+        return self._result is asyncio.CancelledError
+
+    def result(self) -> Any:
+        if self._result is asyncio.CancelledError:
+            raise asyncio.CancelledError
+        return self._result
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self._result is not None:
+            return False
+        self._result = asyncio.CancelledError
+        self._schedule()
+        return True
+
+    def set_result(self, value: int) -> None:
+        self._result = value
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._wakeup is not None:
+            self._loop.call_soon(self._wakeup, self, context=self._context)
+
+    def resume(self, value: int) -> None:
+        """
+        Set the result and run the task's next step, now.
+        """
+        self._result = value
+        if self._wakeup is not None:
+            self._context.run(self._wakeup, self)
+
+
 class AsyncioFdWatch:
     """
     A reader that stays registered: adding and removing it at each wait would
     be two system calls, the larger part of the price of a wait.
     """
 
-    __slots__ = ("_events", "_fd", "_hub", "_loop", "_reading", "_stale", "_waiter",
-                 "suspect")
+    __slots__ = ("_fd", "_hub", "_loop", "_reading", "_waiter", "suspect")
 
     def __init__(self, hub: AsyncioHub, fd: int) -> None:
         self._hub = hub
         self._loop: Any = hub.loop
         self._fd = fd
-        self._waiter: asyncio.Future[int] | None = None
+        self._waiter: ReadyWaiter | None = None
         self._reading = False
-        # The selector is level-triggered: between the wake-up of the task and
-        # its read there is one more select, which reports the same data again.
-        self._stale = False
         self.suspect = False
 
     def wait(
         self, events: int, *, timeout: float | None = None, shield: bool = False
     ) -> int:
-        waiter = self._waiter = self._loop.create_future()
+        waiter = self._waiter = ReadyWaiter(self._loop)
         if events & READ:
             if not self._reading:
                 self._loop.add_reader(self._fd, self._on_readable)
@@ -131,15 +196,12 @@ class AsyncioFdWatch:
                 timer.cancel()
 
     def _on_readable(self) -> None:
-        if self._stale:
-            # If it is new data after all, the selector reports it again.
-            self._stale = False
-        elif self._waiter is None:
+        waiter = self._waiter
+        if waiter is None:
             self.suspect = True
             self._stop_reading()
-        else:
-            self._stale = True
-            self._wake(READ)
+        elif waiter._result is None:
+            waiter.resume(READ)
 
     def _wake(self, ready: int) -> None:
         waiter = self._waiter
@@ -148,7 +210,7 @@ class AsyncioFdWatch:
 
     def _stop_reading(self) -> None:
         if self._reading:
-            self._reading = self._stale = False
+            self._reading = False
             if not self._loop.is_closed():
                 self._loop.remove_reader(self._fd)
 

@@ -19,21 +19,22 @@ class BridgeLock:
     the first of them, so that nobody who comes later barges in.
     """
 
+    __slots__ = ("_waiters", "locked")
+
     def __init__(self) -> None:
-        self._locked = False
+        self.locked = False
         self._waiters: deque[Waiter] = deque()
 
     def __repr__(self) -> str:
-        state = "locked" if self._locked else "unlocked"
+        state = "locked" if self.locked else "unlocked"
         return f"<BridgeLock {state}, {len(self._waiters)} waiting>"
 
-    def locked(self) -> bool:
-        return self._locked
-
     def acquire(self) -> None:
-        if not self._locked:
-            self._locked = True
-            return
+        if self.locked:
+            self._wait()
+        self.locked = True
+
+    def _wait(self) -> None:
         if not in_bridge():
             msg = (
                 f"{self!r} can't be waited for outside the bridge: another task holds "
@@ -59,11 +60,16 @@ class BridgeLock:
                 self._waiters.remove(waiter)
                 waiter.set_result(None)
                 return
-        self._locked = False
+        self.locked = False
 
     def __enter__(self) -> bool:
-        self.acquire()
+        if self.locked:
+            self._wait()
+        self.locked = True
         return True
 
     def __exit__(self, *exc_info: object) -> None:
-        self.release()
+        if self._waiters:
+            self.release()
+        else:
+            self.locked = False

@@ -29,7 +29,7 @@ from greenlet import getcurrent
 
 from ..exceptions import NotInBridge, SwitchForbidden
 from ._greenlets import DONE, BridgeGreenlet, acquire, release
-from ._loops import Hub, current_hub, running_loop
+from ._loops import current_hub, running_loop
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,11 +52,31 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
     # which differs between resumptions when the loop starts tasks eagerly.
     g = acquire()
     g.parent = getcurrent()
-    g.hub = current_hub()
+    g.hub = hub = current_hub()
     # What the job switched out: an awaitable, or DONE.
     out = g.switch(fn, args, kwargs, sys.exception())
     if out is not DONE:
-        await _drive(g, g.hub, out)
+        hub.suspended.add(g)
+        while out is not DONE:
+            try:
+                # What the wait came to, switched in to the job.
+                value = await out
+            except GeneratorExit:
+                close(g)
+                raise
+            except BaseException as thrown:
+                if g.closed:
+                    raise
+                g.parent = getcurrent()
+                # With its traceback, else the frames of the coroutine are lost.
+                out = g.throw(type(thrown), thrown, thrown.__traceback__)
+            else:
+                if g.closed:
+                    # By the hub, which took the loop for dead.
+                    raise GeneratorExit
+                g.parent = getcurrent()
+                out = g.switch(value)
+        hub.suspended.discard(g)
     on_idle, result, error = g.on_idle, g.result, g.error
     release(g)
     del g
@@ -69,33 +89,6 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
     finally:
         # Break the cycle of the error, its traceback and this frame.
         del error
-
-
-async def _drive(g: BridgeGreenlet, hub: Hub, out: Any) -> None:
-    """
-    Await what the job switches out, until it is over.
-    """
-    hub.suspended.add(g)
-    while out is not DONE:
-        try:
-            # What the wait came to, switched in to the job.
-            value = await out
-        except GeneratorExit:
-            close(g)
-            raise
-        except BaseException as error:
-            if g.closed:
-                raise
-            g.parent = getcurrent()
-            # With its traceback, else the frames of the coroutine are lost.
-            out = g.throw(type(error), error, error.__traceback__)
-        else:
-            if g.closed:
-                # Closed by the hub, which took the loop for dead.
-                raise GeneratorExit
-            g.parent = getcurrent()
-            out = g.switch(value)
-    hub.suspended.discard(g)
 
 
 def close(g: BridgeGreenlet) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..bridge._loops import current_hub, running_loop
 from ..bridge._switch import in_bridge, run_sync
+from ._pool import ENDED
 
 logger = logging.getLogger("django_evergreen.cursors")
 
@@ -78,6 +79,8 @@ def _close_abandoned(wrapper: Any, cursor: Any) -> None:
 
 
 async def _close_and_give_back(pool: Any, pooled: Any, cursor: Any) -> None:
+    # The cursor's task has lost its lease; this one needs none.
+    pooled.connection.lease = None
     try:
         await run_sync(cursor.close)
     except Exception:
@@ -87,4 +90,5 @@ async def _close_and_give_back(pool: Any, pooled: Any, cursor: Any) -> None:
         pool.discard(pooled)
         raise
     else:
+        pooled.connection.lease = ENDED
         pool.give_back(pooled)

@@ -48,13 +48,25 @@ class Pooled(Grant):
     """
 
     connection: Any
-    opened_at: float
+    # Monotonic seconds, like the next.
+    expires_at: float
     # When it was given back last.
     idle_since: float = 0.0
     # Who uses it: shown when the pool is exhausted.
     holder: Any = None
     # How many open cursors need it kept by its holder.
     pins: int = 0
+
+
+class _Ended:
+    """
+    The lease of a connection at rest: no task has it.
+    """
+
+    task = object()
+
+
+ENDED = _Ended()
 
 
 class Waiting(Protocol):
@@ -88,24 +100,29 @@ class Pool:
         """
         Return a place at once, or None: then :meth:`enqueue` and wait.
         """
-        while self.idle:
-            # The one used last: the others may grow old and be closed.
-            pooled = self.idle.pop()
-            if self._is_fit(pooled):
-                self.leased.add(pooled)
-                return pooled
-            self.size -= 1
-            self.doomed.append(pooled)
+        pooled = self.take_idle()
+        if pooled is not None:
+            return pooled
         if self.size < self.options.max_size:
             self.size += 1
             return OPEN_ONE
         return None
 
-    def _is_fit(self, pooled: Pooled) -> bool:
-        return not self._is_old(pooled) and not self.is_broken(pooled.connection)
-
-    def _is_old(self, pooled: Pooled) -> bool:
-        return self.now() - pooled.opened_at >= self.options.max_lifetime
+    def take_idle(self) -> Pooled | None:
+        """
+        Return an idle connection, if there is a fit one.
+        """
+        while self.idle:
+            # The one used last: the others may grow old and be closed.
+            pooled = self.idle.pop()
+            if self.now() < pooled.expires_at and not self.is_broken(
+                pooled.connection
+            ):
+                self.leased.add(pooled)
+                return pooled
+            self.size -= 1
+            self.doomed.append(pooled)
+        return None
 
     def enqueue(self, waiter: Waiting) -> None:
         self.waiters.append(waiter)
@@ -123,7 +140,7 @@ class Pool:
         """
         Record the connection for which :data:`OPEN_ONE` was granted.
         """
-        pooled = Pooled(connection, self.now())
+        pooled = Pooled(connection, self.now() + self.options.max_lifetime)
         self.leased.add(pooled)
         return pooled
 
@@ -131,12 +148,14 @@ class Pool:
         """
         Take back a connection that is fit for the next user.
         """
-        if self._is_old(pooled) or pooled not in self.leased:
+        pooled.idle_since = now = self.now()
+        if now >= pooled.expires_at or pooled not in self.leased:
             self.discard(pooled)
             self.doomed.append(pooled)
-        else:
-            pooled.idle_since = self.now()
+        elif self.waiters:
             self._pass_on(pooled)
+        else:
+            self._keep(pooled)
 
     def discard(self, pooled: Pooled) -> None:
         """
@@ -166,11 +185,14 @@ class Pool:
                 waiter.set_result(grant)
                 return
         if isinstance(grant, Pooled):
-            grant.holder = None
-            self.leased.discard(grant)
-            self.idle.append(grant)
+            self._keep(grant)
         else:
             self.size -= 1
+
+    def _keep(self, pooled: Pooled) -> None:
+        pooled.holder = None
+        self.leased.discard(pooled)
+        self.idle.append(pooled)
 
     def retire(self) -> float | None:
         """

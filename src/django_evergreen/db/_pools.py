@@ -78,10 +78,18 @@ class LoopPool:
         cancellation: leaves the queue.
         """
         grant = self._state.take()
-        self._close_doomed()
-        if grant is not None:
-            return grant
-        return self._wait()
+        if self._state.doomed:
+            self._close_doomed()
+        return grant or self._wait()
+
+    def get_idle(self) -> Pooled | None:
+        """
+        Return an idle connection, or None. Suspends: no.
+        """
+        pooled = self._state.take_idle()
+        if self._state.doomed:
+            self._close_doomed()
+        return pooled
 
     def _wait(self) -> Grant:
         options = self.options
@@ -129,7 +137,8 @@ class LoopPool:
         Take back a connection that is clean. Suspends: no.
         """
         self._state.give_back(pooled)
-        self._close_doomed()
+        if self._state.doomed:
+            self._close_doomed()
         if self._timer is None:
             self._retire()
 
@@ -179,9 +188,8 @@ class LoopPool:
             self._timer = self._hub.call_later(remaining, self._retire)
 
     def _close_doomed(self) -> None:
-        if self._state.doomed:
-            for pooled in self._state.take_doomed():
-                pooled.connection.close()
+        for pooled in self._state.take_doomed():
+            pooled.connection.close()
 
 
 def _granted(waiter: Any) -> Grant | None:

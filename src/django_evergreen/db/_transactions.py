@@ -57,11 +57,20 @@ def end(mark: Mark) -> None:
         variable.set(None)
 
 
+def is_outside(alias: str) -> bool:
+    """
+    Return whether this code was started outside any transaction.
+    """
+    variable = _marks.get(alias)
+    return variable is None or variable.get() is None
+
+
 def check_ownership(alias: str, scope: Scope | None) -> None:
     """
     Raise if this code was started inside another's open transaction.
     """
-    mark = _mark_of(alias).get()
+    variable = _marks.get(alias)
+    mark = None if variable is None else variable.get()
     # Two threads, none of them a task: stock Django, which doesn't mind.
     if mark is None or not mark.is_open or mark.scope is scope:
         return

@@ -23,7 +23,7 @@ from ..bridge._switch import in_bridge, release_when_idle
 from . import _transactions
 from ._cursors import watch_chunked_cursor
 from ._options import PoolOptions, read_pool_options
-from ._pool import Pooled
+from ._pool import ENDED, Pooled
 from ._pools import LoopPool, pools_of
 
 if TYPE_CHECKING:
@@ -31,17 +31,6 @@ if TYPE_CHECKING:
 
 # Seconds at rest after which CONN_HEALTH_CHECKS asks the server again.
 HEALTHY_FOR = 1.0
-
-
-class _Ended:
-    """
-    The lease of a connection at rest: no task has it.
-    """
-
-    task = object()
-
-
-ENDED = _Ended()
 
 
 class ConnectionState(Enum):
@@ -74,7 +63,8 @@ class ScopedWrapper:
     _scope: Scope | None = None
     # The pooled connection that is attached.
     _lease: Pooled | None = None
-    _pool: LoopPool
+    # Where it came from, and the next will: wrappers don't leave their loop.
+    _pool: LoopPool | None = None
     # The mark of the open transaction.
     _mark: _transactions.Mark | None = None
 
@@ -90,7 +80,8 @@ class ScopedWrapper:
         """
         raise NotImplementedError
 
-    def is_broken(self, connection: Any) -> bool:
+    @staticmethod
+    def is_broken(connection: Any) -> bool:
         """
         Return whether an idle connection is known to be unusable.
         """
@@ -111,7 +102,9 @@ class ScopedWrapper:
             super().connect()
             return
         self.validate_thread_sharing()
-        pool = self._pool = self._find_pool(scope)
+        pool = self._pool
+        if pool is None or pool.database != self.settings_dict["NAME"]:
+            pool = self._pool = self._find_pool(scope)
         while True:
             grant = pool.get()
             if not isinstance(grant, Pooled):
@@ -129,7 +122,7 @@ class ScopedWrapper:
             pool = pools[self.alias] = LoopPool(
                 scope.hub, self.alias, self.pool_options(), self.is_broken
             )
-        # The test runner renames the database of a wrapper that is in use.
+        # The test runner renames the database while there are connections.
         database = self.settings_dict["NAME"]
         if pool.database != database:
             pool.clear()
@@ -250,10 +243,33 @@ class ScopedWrapper:
     # Statements.
 
     def _cursor(self, name: str | None = None) -> Any:
-        cursor = super()._cursor(name)  # type: ignore[misc]
-        if self._lease is not None:
-            release_when_idle(self._scope.release_idle)  # type: ignore[union-attr]
-        return cursor
+        scope = self._scope
+        if scope is None:
+            return super()._cursor(name)  # type: ignore[misc]
+        if self.connection is None:
+            self._attach_idle(scope)
+        elif self._lease is not None:
+            release_when_idle(scope.release_idle)
+        return super()._cursor(name)  # type: ignore[misc]
+
+    def _attach_idle(self, scope: Scope) -> None:
+        """
+        Take the short way of :meth:`connect`, the usual one: a connection is
+        idle, and there is nothing to check.
+        """
+        pool = self._pool
+        if (
+            pool is not None
+            and pool.database == self.settings_dict["NAME"]
+            and _transactions.is_outside(self.alias)
+            and current_task() is scope.task
+            and in_bridge()
+            and not self.settings_dict["CONN_HEALTH_CHECKS"]
+            and not (self.in_atomic_block and self.closed_in_transaction)
+        ):
+            pooled = pool.get_idle()
+            if pooled is not None:
+                self._attach(pooled, scope)
 
     def make_cursor(self, cursor: Any) -> Any:
         if self._lease is None:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from asgiref.sync import AsyncToSync, markcoroutinefunction
+from asgiref.sync import markcoroutinefunction
 from asgiref.sync import sync_to_async as in_thread
 
 from ..bridge import run_sync
 from ._patch import Patch
+from .async_to_sync import has_sync_parent
 
 # Whether to run a function in the bridge rather than in a thread.
 Rule = Callable[[Any], bool]
@@ -53,18 +54,18 @@ def bridged(rule: Rule) -> Callable[..., Any]:
             return partial(
                 sync_to_async, thread_sensitive=thread_sensitive, **options
             )
+        if rule is always and thread_sensitive:
+            # Called at once, and often: a partial is the cheapest.
+            return partial(_call, fn)
         if not thread_sensitive or not rule(fn):
             return in_thread(fn, thread_sensitive=thread_sensitive, **options)
-        if rule is always:
-            # Called at once, many times a second: a partial is the cheapest.
-            return partial(_call, fn)
         return markcoroutinefunction(partial(_call, fn))
 
     return sync_to_async
 
 
 def _call(fn: Any, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
-    if getattr(AsyncToSync.executors, "current", None) is not None:
+    if has_sync_parent.get():
         # Called from sync code through async_to_sync(): that thread waits and
         # does the work, on its own connection and in its own transaction.
         return in_thread(fn)(*args, **kwargs)

@@ -8,10 +8,17 @@ to run in a thread whose event loop runs, as it could only block it.
 from __future__ import annotations
 
 import functools
+from contextvars import ContextVar
 from typing import Any
 
 from ..bridge import await_, in_bridge
 from ._patch import Patch
+
+# Whether a thread waits in async_to_sync() for the code that runs in this
+# context. asgiref knows it too, but takes as long to tell as a whole switch.
+has_sync_parent: ContextVar[bool] = ContextVar(
+    "django_evergreen_has_sync_parent", default=False
+)
 
 
 def _make(original: Any) -> Any:
@@ -19,7 +26,11 @@ def _make(original: Any) -> Any:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         if in_bridge():
             return await_(self.awaitable(*args, **kwargs))
-        return original(self, *args, **kwargs)
+        token = has_sync_parent.set(True)
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            has_sync_parent.reset(token)
 
     return call
 

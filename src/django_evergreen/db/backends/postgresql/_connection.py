@@ -250,9 +250,9 @@ class Connection(psycopg.Connection[Any]):
         self._watch.close()
         self.pgconn.finish()
 
-    def seems_alive(self) -> bool:
+    def is_broken(self) -> bool:
         """
-        Return False if the server has closed this idle connection.
+        Return whether the server has closed this idle connection.
 
         Suspends: no. The event loop has noticed it while it was idle.
         """
@@ -262,7 +262,7 @@ class Connection(psycopg.Connection[Any]):
                 self.pgconn.consume_input()
             except e.Error:
                 self._watch.close()
-        return bool(self.pgconn.status == OK)
+        return bool(self.pgconn.status != OK)
 
     def _refuse_outside(self) -> None:
         msg = (

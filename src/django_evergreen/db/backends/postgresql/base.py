@@ -43,6 +43,7 @@ from psycopg.pq import TransactionStatus  # noqa: E402
 from ..._cursors import PinsConnection  # noqa: E402
 from ..._wrapper import ConnectionState, ScopedWrapper, expire_pools  # noqa: E402
 from . import _driver  # noqa: E402
+from ._connection import Connection  # noqa: E402
 
 IDLE, UNKNOWN = TransactionStatus.IDLE, TransactionStatus.UNKNOWN
 
@@ -68,28 +69,25 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):  # type: ignore[misc
     Database = _driver
     cursor_class = PinningCursor
     debug_cursor_class = PinningDebugCursor
+    is_broken = staticmethod(Connection.is_broken)
+    isolation_level = IsolationLevel.READ_COMMITTED
 
     def connection_state(self, connection: Any) -> ConnectionState:
         status = connection.pgconn.transaction_status
         if status == UNKNOWN:
             return ConnectionState.BROKEN
-        if status != IDLE or connection.lock.locked():
+        if status != IDLE or connection.lock.locked:
             return ConnectionState.IN_USE
         if connection.autocommit != self.settings_dict["AUTOCOMMIT"]:
             return ConnectionState.BROKEN
         return ConnectionState.CLEAN
 
-    def is_broken(self, connection: Any) -> bool:
-        return not connection.seems_alive()
-
-    def _attach(self, *args: Any) -> None:
-        # What get_new_connection() would set.
-        self.isolation_level = IsolationLevel(
-            self.settings_dict["OPTIONS"].get(
-                "isolation_level", IsolationLevel.READ_COMMITTED
-            )
-        )
-        super()._attach(*args)
+    def _find_pool(self, *args: Any) -> Any:
+        # What get_new_connection() sets, for connections that another opened.
+        level = self.settings_dict["OPTIONS"].get("isolation_level")
+        if level is not None:
+            self.isolation_level = IsolationLevel(level)
+        return super()._find_pool(*args)
 
     @property
     def pool(self) -> Any:

@@ -1,0 +1,45 @@
+"""
+Fixtures: the test database, and tests that leave it empty.
+"""
+
+from __future__ import annotations
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+
+@pytest.fixture(scope="session")
+def test_database():
+    """
+    A database with all tables, made by Django's own means.
+    """
+    name = connection.settings_dict["NAME"]
+    connection.creation.create_test_db(verbosity=0, autoclobber=True)
+    yield
+    connection.creation.destroy_test_db(name, verbosity=0)
+
+
+@pytest.fixture
+def db(test_database):
+    """
+    The test database; what the test leaves in its tables is deleted.
+    """
+    yield
+    empty_tables()
+
+
+def empty_tables():
+    call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=True)
+    from django.contrib.contenttypes.models import ContentType
+
+    ContentType.objects.clear_cache()
+    connection.close()
+
+
+@pytest.fixture
+def server(request, db):
+    """
+    The PostgreSQL server.
+    """
+    return request.config.server

@@ -1,0 +1,47 @@
+"""
+Runs ``async def`` tests, each on a new loop of asyncio and of uvloop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+
+import pytest
+import uvloop
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+def pytest_generate_tests(metafunc):
+    if inspect.iscoroutinefunction(metafunc.function):
+        metafunc.fixturenames.append("loop_factory")
+
+
+@pytest.fixture(params=LOOPS)
+def loop_factory(request):
+    return LOOPS[request.param]
+
+
+@pytest.fixture
+def run(loop_factory):
+    """
+    A function that runs a coroutine on a new loop and closes the loop.
+    """
+
+    def run(coroutine):
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(coroutine)
+
+    return run
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = inspect.signature(pyfuncitem.obj).parameters
+    arguments = {name: pyfuncitem.funcargs[name] for name in wanted}
+    with asyncio.Runner(loop_factory=pyfuncitem.funcargs["loop_factory"]) as runner:
+        runner.run(pyfuncitem.obj(**arguments))
+    return True

@@ -1,0 +1,20 @@
+"""
+PostgreSQL, started by tests/postgresql_server.py.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .settings import *  # noqa: F403
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django_evergreen.db.backends.postgresql",
+        "NAME": "postgres",
+        "USER": "postgres",
+        "HOST": os.environ["EVERGREEN_TEST_HOST"],
+        "PORT": os.environ["EVERGREEN_TEST_PORT"],
+        "OPTIONS": {"pool": {"max_size": 10}},
+    }
+}
