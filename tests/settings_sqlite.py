@@ -15,6 +15,6 @@ DATABASES = {
     "default": {
         "ENGINE": "django_evergreen.db.backends.sqlite3",
         "NAME": DIRECTORY / "db.sqlite3",
-        "TEST": {"NAME": DIRECTORY / "test.sqlite3"},
+        "TEST": {"NAME": DIRECTORY / "test.sqlite3", "MIGRATE": False},
     }
 }
