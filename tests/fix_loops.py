@@ -16,11 +16,15 @@ LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 def pytest_generate_tests(metafunc):
     if inspect.iscoroutinefunction(metafunc.function):
         metafunc.fixturenames.append("loop_factory")
+    if "loop_factory" in metafunc.fixturenames:
+        metafunc.parametrize("loop_factory", LOOPS.values(), ids=LOOPS)
 
 
-@pytest.fixture(params=LOOPS)
+@pytest.fixture
 def loop_factory(request):
-    return LOOPS[request.param]
+    """
+    Makes an event loop; every test that asks for it runs with each of LOOPS.
+    """
 
 
 @pytest.fixture
@@ -42,6 +46,7 @@ def pytest_pyfunc_call(pyfuncitem):
         return None
     wanted = inspect.signature(pyfuncitem.obj).parameters
     arguments = {name: pyfuncitem.funcargs[name] for name in wanted}
-    with asyncio.Runner(loop_factory=pyfuncitem.funcargs["loop_factory"]) as runner:
+    loop_factory = pyfuncitem.callspec.params["loop_factory"]
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(pyfuncitem.obj(**arguments))
     return True

@@ -169,29 +169,30 @@ class AsyncioFdWatch:
         self._hub = hub
         self._loop: Any = hub.loop
         self._fd = fd
-        self._waiter: ReadyWaiter | None = None
+        self._waiter: ReadyWaiter | asyncio.Future[int] | None = None
         self._reading = False
         self.suspect = False
 
     def wait(
         self, events: int, *, timeout: float | None = None, shield: bool = False
     ) -> int:
-        waiter = self._waiter = ReadyWaiter(self._loop)
+        loop = self._loop
+        waiter = self._waiter = loop.create_future() if shield else ReadyWaiter(loop)
         if events & READ:
             if not self._reading:
-                self._loop.add_reader(self._fd, self._on_readable)
+                loop.add_reader(self._fd, self._on_readable)
                 self._reading = True
         else:
             self._stop_reading()
         if events & WRITE:
-            self._loop.add_writer(self._fd, self._wake, WRITE)
-        timer = None if timeout is None else self._loop.call_later(timeout, self._wake, 0)
+            loop.add_writer(self._fd, self._wake, WRITE)
+        timer = None if timeout is None else loop.call_later(timeout, self._wake, 0)
         try:
             return suspend(self._hub.shielded(waiter) if shield else waiter)
         finally:
             self._waiter = None
-            if events & WRITE and not self._loop.is_closed():
-                self._loop.remove_writer(self._fd)
+            if events & WRITE and not loop.is_closed():
+                loop.remove_writer(self._fd)
             if timer is not None:
                 timer.cancel()
 
@@ -200,6 +201,8 @@ class AsyncioFdWatch:
         if waiter is None:
             self.suspect = True
             self._stop_reading()
+        elif type(waiter) is not ReadyWaiter:
+            self._wake(READ)
         elif waiter._result is None:
             waiter.resume(READ)
 

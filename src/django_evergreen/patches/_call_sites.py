@@ -35,11 +35,11 @@ def is_django_s(fn: Any) -> bool:
     return (getattr(fn, "__module__", None) or "").startswith("django.")
 
 
-def call_sites(module: str, rule: Rule = always, app: str | None = None) -> Patch:
+def call_sites(module: str, rule: Rule = always, **options: Any) -> Patch:
     """
     Return the patch for a module's uses of ``sync_to_async``.
     """
-    return Patch(module, "sync_to_async", lambda original: bridged(rule), app)
+    return Patch(module, "sync_to_async", lambda original: bridged(rule), **options)
 
 
 def bridged(rule: Rule) -> Callable[..., Any]:

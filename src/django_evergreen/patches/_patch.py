@@ -10,6 +10,7 @@ from functools import reduce
 from importlib import import_module
 from typing import Any
 
+import django
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
@@ -22,13 +23,15 @@ class Patch:
     Replaces ``attribute`` of ``target`` by ``make(original)``.
 
     ``target`` is a module, or ``"module:Object"``. ``app`` names the Django app
-    without which the module can't be imported.
+    without which the module can't be imported, ``since`` the first Django in
+    which there is anything to patch.
     """
 
     target: str
     attribute: str
     make: Callable[[Any], Any]
     app: str | None = None
+    since: tuple[int, int] = (5, 2)
     # What was there before, while the patch is applied.
     original: Any = _MISSING
     replacement: Any = _MISSING
@@ -41,7 +44,9 @@ class Patch:
         return self.original is not _MISSING
 
     def is_needed(self) -> bool:
-        return self.app is None or apps.is_installed(self.app)
+        return django.VERSION >= self.since and (
+            self.app is None or apps.is_installed(self.app)
+        )
 
     def apply(self) -> None:
         """

@@ -12,6 +12,6 @@ from ._call_sites import call_sites, is_django_s
 AUTH = "django.contrib.auth"
 
 PATCHES = [
-    call_sites("django.contrib.auth.backends", is_django_s, AUTH),
-    call_sites("django.contrib.auth.decorators", is_django_s, AUTH),
+    call_sites("django.contrib.auth.backends", is_django_s, app=AUTH),
+    call_sites("django.contrib.auth.decorators", is_django_s, app=AUTH),
 ]

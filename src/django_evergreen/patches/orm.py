@@ -16,5 +16,5 @@ PATCHES = [
     call_sites(
         "django.contrib.contenttypes.fields", app="django.contrib.contenttypes"
     ),
-    call_sites("django.core.paginator"),
+    call_sites("django.core.paginator", since=(6, 0)),
 ]
