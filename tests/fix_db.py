@@ -4,6 +4,8 @@ Fixtures: the test database, and tests that leave it empty.
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from django.core.management import call_command
 from django.db import connection
@@ -16,8 +18,29 @@ def test_database():
     """
     name = connection.settings_dict["NAME"]
     connection.creation.create_test_db(verbosity=0, autoclobber=True)
+    connection.close()
     yield
+    connection.close()
+    wait_for_sessions_to_end()
     connection.creation.destroy_test_db(name, verbosity=0)
+
+
+def wait_for_sessions_to_end():
+    """
+    Give PostgreSQL a moment to notice the connections that were closed.
+    """
+    if connection.vendor != "postgresql":
+        return
+    deadline = time.monotonic() + 5
+    with connection._nodb_cursor() as cursor:
+        while time.monotonic() < deadline:
+            cursor.execute(
+                "SELECT query FROM pg_stat_activity WHERE datname = %s",
+                [connection.settings_dict["NAME"]],
+            )
+            if not (lingering := cursor.fetchall()):
+                return
+    raise AssertionError(f"The tests left connections open: {lingering}")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ DATABASES = {
         "USER": "postgres",
         "HOST": os.environ["EVERGREEN_TEST_HOST"],
         "PORT": os.environ["EVERGREEN_TEST_PORT"],
-        "OPTIONS": {"pool": {"max_size": 10}},
+        "OPTIONS": {},
         # Makes the tables at once; it also knows content types without migrations.
         "TEST": {"MIGRATE": False},
     }

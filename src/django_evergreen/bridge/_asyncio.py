@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import select
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from typing import Any
@@ -157,13 +158,23 @@ class ReadyWaiter:
             self._context.run(self._wakeup, self)
 
 
+def _poll(fd: int) -> select.poll:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return poll
+
+
+def _has_error(poll: select.poll) -> bool:
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
 class AsyncioFdWatch:
     """
     A reader that stays registered: adding and removing it at each wait would
     be two system calls, the larger part of the price of a wait.
     """
 
-    __slots__ = ("_fd", "_hub", "_loop", "_reading", "_waiter", "suspect")
+    __slots__ = ("_fd", "_hub", "_loop", "_poll", "_reading", "_waiter", "suspect")
 
     def __init__(self, hub: AsyncioHub, fd: int) -> None:
         self._hub = hub
@@ -172,6 +183,10 @@ class AsyncioFdWatch:
         self._waiter: ReadyWaiter | asyncio.Future[int] | None = None
         self._reading = False
         self.suspect = False
+        # libuv, on which uvloop is built, silently ends a registration whose
+        # descriptor has an error, after reporting it once as readable: with
+        # the last words of a server, mostly.
+        self._poll = None if isinstance(hub.loop, asyncio.BaseEventLoop) else _poll(fd)
 
     def wait(
         self, events: int, *, timeout: float | None = None, shield: bool = False
@@ -198,6 +213,8 @@ class AsyncioFdWatch:
 
     def _on_readable(self) -> None:
         waiter = self._waiter
+        if self._poll is not None and _has_error(self._poll):
+            self._stop_reading()
         if waiter is None:
             self.suspect = True
             self._stop_reading()

@@ -59,7 +59,12 @@ class Worker:
         Suspends: yes. On cancellation: calls ``interrupt()``, waits until
         ``fn`` has ended, then raises ``CancelledError``.
         """
-        check_may_switch()
+        try:
+            check_may_switch()
+        except GeneratorExit:
+            # The COMMIT or ROLLBACK that is due can't be waited for any more.
+            self.lost = True
+            raise
         job = _Job(fn, waiter := self._hub.new_waiter())
         self._jobs.put(job)
         try:

@@ -182,14 +182,11 @@ class ScopedWrapper:
             # Django forgets a connection that was lost in a transaction.
             self.drop_lease()
             return
-        if self._is_pinned():
-            return
         state = self.connection_state(self.connection)
-        if state is ConnectionState.CLEAN:
-            pooled = self.surrender()
-            self._pool.give_back(pooled)
-        elif state is ConnectionState.BROKEN:
+        if state is ConnectionState.BROKEN:
             self.drop_lease()
+        elif state is ConnectionState.CLEAN and not self._is_pinned():
+            self._pool.give_back(self.surrender())
 
     def _is_pinned(self) -> bool:
         return (

@@ -155,6 +155,9 @@ class Connection(psycopg.Connection[Any]):
             self._refuse_stale()
         # Checked before anything is sent: a statement can't be left half-way.
         if g.refusal is not None:
+            if g.closed:
+                # The COMMIT or ROLLBACK that is due can't be sent any more.
+                self._finish()
             g.refusal(None)
         deadline = None if timeout is None else monotonic() + timeout
         watch = self._watch

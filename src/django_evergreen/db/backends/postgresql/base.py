@@ -79,7 +79,7 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):  # type: ignore[misc
         if status != IDLE or connection.lock.locked:
             return ConnectionState.IN_USE
         if connection.autocommit != self.settings_dict["AUTOCOMMIT"]:
-            return ConnectionState.BROKEN
+            return ConnectionState.IN_USE
         return ConnectionState.CLEAN
 
     def _find_pool(self, *args: Any) -> Any:
