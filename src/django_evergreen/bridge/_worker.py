@@ -59,13 +59,8 @@ class Worker:
         Suspends: yes. On cancellation: calls ``interrupt()``, waits until
         ``fn`` has ended, then raises ``CancelledError``.
         """
-        try:
-            check_may_switch()
-        except GeneratorExit:
-            # The COMMIT or ROLLBACK that is due can't be waited for any more.
-            self.lost = True
-            raise
         job = _Job(fn, waiter := self._hub.new_waiter())
+        check_may_switch()
         self._jobs.put(job)
         try:
             suspend(waiter)

@@ -16,6 +16,7 @@ from typing import Any
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 
 from ....bridge._loops import current_hub, current_task
+from ....bridge._switch import check_may_switch
 from ....bridge._worker import Worker
 from ..._errors import LeaseEnded
 
@@ -51,7 +52,13 @@ class WorkerConnection(sqlite3.Connection):
         """
         Return ``fn()``, run in the thread. On cancellation: interrupts it.
         """
-        if self._worker.finished:
+        try:
+            check_may_switch()
+        except GeneratorExit:
+            # The COMMIT or ROLLBACK that is due can't be waited for any more.
+            self._worker.lost = True
+            raise
+        if self.is_broken():
             msg = f"{self!r} is closed."
             raise sqlite3.ProgrammingError(msg)
         lease = self.lease
@@ -64,11 +71,11 @@ class WorkerConnection(sqlite3.Connection):
             raise LeaseEnded(msg)
         return self._worker.call(fn, self.interrupt)
 
-    def is_lost(self) -> bool:
+    def is_broken(self) -> bool:
         """
-        Return whether a cancelled call did not end, so that the thread is stuck.
+        Return whether it's closed, or a cancelled call did not end.
         """
-        return self._worker.lost
+        return self._worker.lost or self._worker.finished
 
     def cursor(self, factory: Any = None) -> Any:
         return super().cursor(factory or WorkerCursor)
@@ -82,6 +89,20 @@ class WorkerConnection(sqlite3.Connection):
     def executescript(self, script: str) -> Any:
         run = super().executescript
         return self.call(lambda: run(script))
+
+    @property
+    def isolation_level(self) -> Any:
+        return super().isolation_level
+
+    @isolation_level.setter
+    def isolation_level(self, level: Any) -> None:
+        set_level = sqlite3.Connection.isolation_level.__set__  # type: ignore[attr-defined]
+        if self.in_transaction:
+            # Setting it to None commits, which Django does after a rollback too:
+            # it must not happen if that rollback was refused or failed.
+            self.call(lambda: set_level(self, level))
+        else:
+            set_level(self, level)
 
     def commit(self) -> None:
         self.call(super().commit)

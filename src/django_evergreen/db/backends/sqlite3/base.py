@@ -80,7 +80,7 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):  # type: ignore[misc
         )
 
     def connection_state(self, connection: Any) -> ConnectionState:
-        if isinstance(connection, WorkerConnection) and connection.is_lost():
+        if isinstance(connection, WorkerConnection) and connection.is_broken():
             return ConnectionState.BROKEN
         if connection.in_transaction:
             return ConnectionState.IN_USE

@@ -1,0 +1,306 @@
+"""
+The SQLite backend: files in worker threads, memory inline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+
+import pytest
+from django.db import (
+    InterfaceError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
+
+from django_evergreen.bridge import await_, run_sync
+from django_evergreen.db import statistics
+from tests.app.models import Author
+from tests.heartbeat import Heartbeat
+
+pytestmark = pytest.mark.only("sqlite")
+
+# Counts up to a limit in SQL: a statement that takes as long as it's told to.
+COUNT = (
+    "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < %s) "
+    "SELECT count(*) FROM c"
+)
+
+
+def sql(query, *params):
+    with connection.cursor() as cursor:
+        cursor.execute(query, params)
+        return cursor.fetchone()[0]
+
+
+def workers():
+    return [t for t in threading.enumerate() if "django-evergreen SQLite" in t.name]
+
+
+async def test_each_connection_has_one_thread(db):
+    author = await Author.objects.acreate(name="A")
+    found = await asyncio.gather(
+        *(Author.objects.aget(pk=author.pk) for _ in range(100))
+    )
+    assert found == [author] * 100
+    assert len(workers()) == statistics().size <= 4
+
+
+def test_threads_end_with_the_loop(run, db):
+    async def main():
+        await Author.objects.acreate(name="A")
+        assert len(workers()) == 1
+
+    run(main())
+    assert workers() == []
+
+
+async def test_long_statement_does_not_block_the_loop(db):
+    async with Heartbeat() as heartbeat:
+        assert await run_sync(sql, COUNT, 500_000) == 500_000
+    assert heartbeat.late < 0.05
+
+
+async def test_second_writer_waits_without_blocking_the_loop(db):
+    first_holds, second_waits = asyncio.Event(), asyncio.Event()
+
+    def hold():
+        with transaction.atomic():
+            Author.objects.create(name="first")
+            first_holds.set()
+            await_(second_waits.wait())
+            await_(asyncio.sleep(0.1))
+
+    async def second():
+        await first_holds.wait()
+        second_waits.set()
+        await Author.objects.acreate(name="second")
+
+    async with Heartbeat() as heartbeat:
+        await asyncio.gather(run_sync(hold), second())
+    assert await Author.objects.acount() == 2
+    assert heartbeat.late < 0.05
+
+
+async def test_second_writer_waits_no_longer_than_its_timeout(db):
+    settings = connections["default"].settings_dict
+    settings["OPTIONS"] = {"timeout": 0.2}
+    try:
+        first_holds, may_end = asyncio.Event(), asyncio.Event()
+
+        def hold():
+            with transaction.atomic():
+                Author.objects.create(name="first")
+                first_holds.set()
+                await_(may_end.wait())
+
+        task = asyncio.create_task(run_sync(hold))
+        await first_holds.wait()
+        started = time.monotonic()
+        with pytest.raises(OperationalError, match="locked"):
+            await Author.objects.acreate(name="second")
+        assert time.monotonic() - started < 2
+        may_end.set()
+        await task
+    finally:
+        settings["OPTIONS"] = {}
+
+
+async def test_cancelled_statement_is_interrupted(db):
+    task = asyncio.create_task(run_sync(sql, COUNT, 10**12))
+    while not statistics().holders:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.02)
+    started = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.monotonic() - started < 0.1
+    assert await run_sync(sql, "SELECT 1") == 1
+    assert statistics().size == 1
+
+
+async def test_cancelled_statement_in_a_transaction_rolls_back(db):
+    def insert_and_count():
+        with transaction.atomic():
+            Author.objects.create(name="rolled back")
+            sql(COUNT, 10**12)
+
+    task = asyncio.create_task(run_sync(insert_and_count))
+    while not statistics().holders:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await Author.objects.acount() == 0
+    assert statistics().idle == statistics().size == 1
+
+
+async def test_cancelled_wait_for_another_writer_ends_at_once_or_by_timeout(db):
+    first_holds, may_end = asyncio.Event(), asyncio.Event()
+
+    def hold():
+        with transaction.atomic():
+            Author.objects.create(name="first")
+            first_holds.set()
+            await_(may_end.wait())
+
+    holder = asyncio.create_task(run_sync(hold))
+    await first_holds.wait()
+    waiter = asyncio.create_task(Author.objects.acreate(name="second"))
+    await asyncio.sleep(0.05)
+    waiter.cancel()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    await holder
+    assert [a.name async for a in Author.objects.all()] == ["first"]
+
+
+async def test_rows_are_fetched_ahead_and_all_arrive(db):
+    await Author.objects.abulk_create(Author(name=str(n)) for n in range(1_234))
+
+    def fetch():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT name FROM app_author ORDER BY id")
+            first = cursor.fetchone()
+            some = cursor.fetchmany(150)
+            rows = iter(cursor)
+            two = [next(rows), next(rows)]
+            rest = cursor.fetchall()
+            assert cursor.fetchone() is None
+            assert cursor.fetchmany(5) == cursor.fetchall() == []
+        return [int(name) for (name,) in [first, *some, *two, *rest]]
+
+    assert await run_sync(fetch) == list(range(1_234))
+
+
+async def test_executemany_takes_a_generator_that_queries(db):
+    await Author.objects.acreate(name="A")
+
+    def insert():
+        with connection.cursor() as cursor:
+            rows = ((f"{n} of {Author.objects.count()}",) for n in range(3))
+            cursor.executemany("INSERT INTO app_author (name) VALUES (%s)", rows)
+            return cursor.rowcount
+
+    assert await run_sync(insert) == 3
+    assert await Author.objects.acount() == 4
+
+
+async def test_errors_keep_their_type_and_the_connection_its_worth(db):
+    with pytest.raises(OperationalError, match="no such table"):
+        await run_sync(sql, "SELECT * FROM nowhere")
+    assert await run_sync(sql, "SELECT 1") == 1
+    assert statistics().size == 1
+
+
+async def test_script_of_several_statements(db):
+    def run_script():
+        with connection.cursor():
+            connection.connection.executescript(
+                "INSERT INTO app_author (name) VALUES ('A');"
+                "INSERT INTO app_author (name) VALUES ('B');"
+            )
+
+    await run_sync(run_script)
+    assert await Author.objects.acount() == 2
+
+
+async def test_stale_cursor_is_refused(db):
+    def use_it_late():
+        cursor = connection.cursor()
+        cursor.execute("SELECT 1")
+        await_(asyncio.sleep(0))
+        cursor.execute("SELECT 2")
+
+    with pytest.raises(InterfaceError, match=r"with connection.cursor\(\) as cursor"):
+        await run_sync(use_it_late)
+
+
+async def test_closing_the_driver_drops_the_connection(db):
+    def insert_and_wait():
+        with transaction.atomic():
+            Author.objects.create(name="rolled back")
+            await_(asyncio.Event().wait())
+
+    driver = run_sync(insert_and_wait)
+    waits_for = driver.send(None)
+    while "Event" not in str(driver.cr_await):
+        waits_for._asyncio_future_blocking = False
+        await waits_for
+        waits_for = driver.send(None)
+    driver.close()
+    assert statistics().size == 0
+    assert await Author.objects.acount() == 0
+
+
+async def test_connection_that_was_closed_says_so(db):
+    def use_closed():
+        with connection.cursor() as cursor:
+            connection.connection.close()
+            cursor.execute("SELECT 1")
+
+    with pytest.raises(Exception, match="closed"):
+        await run_sync(use_closed)
+    assert await run_sync(sql, "SELECT 1") == 1
+
+
+# In memory.
+
+
+@pytest.fixture
+def in_memory(db):
+    settings = connections["default"].settings_dict
+    name, settings["NAME"] = settings["NAME"], ":memory:"
+    yield
+    settings["NAME"] = name
+
+
+async def test_database_in_memory_is_used_inline(in_memory):
+    before = threading.active_count()
+
+    def make():
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE t (n int)")
+            cursor.execute("INSERT INTO t VALUES (1), (2)")
+
+    await run_sync(make)
+    sums = await asyncio.gather(
+        *(run_sync(sql, "SELECT sum(n) FROM t") for _ in range(20))
+    )
+    assert sums == [3] * 20
+    assert threading.active_count() == before
+    assert statistics().size == statistics().max_size == 1
+
+
+async def test_database_in_memory_outlives_a_task_that_dies_in_a_transaction(
+    in_memory,
+):
+    await run_sync(lambda: connection.cursor().execute("CREATE TABLE t (n int)"))
+
+    async def die():
+        def begin():
+            transaction.set_autocommit(False)
+            connection.cursor().execute("INSERT INTO t VALUES (1)")
+
+        await run_sync(begin)
+
+    await asyncio.create_task(die())
+    assert await run_sync(sql, "SELECT count(*) FROM t") == 0
+
+
+async def test_factory_option_is_refused_in_the_bridge(db):
+    settings = connections["default"].settings_dict
+    settings["OPTIONS"] = {"factory": sqlite3.Connection}
+    try:
+        with pytest.raises(Exception, match="Remove the option"):
+            await run_sync(sql, "SELECT 1")
+    finally:
+        settings["OPTIONS"] = {}
