@@ -1,0 +1,36 @@
+"""
+The one place that knows which of the two stacks runs the example.
+
+``EXAMPLE_STACK=evergreen`` (the default) or ``EXAMPLE_STACK=stock``. A project of
+your own needs no such file: it imports ``run_sync`` from ``django_evergreen.bridge``.
+"""
+
+from __future__ import annotations
+
+import os
+
+from django.core.exceptions import ImproperlyConfigured
+
+STACK = os.environ.get("EXAMPLE_STACK", "evergreen")
+
+if STACK == "evergreen":
+    from django_evergreen.bridge import run_sync
+
+    INSTALLED_APPS = ["django_evergreen"]
+    BACKENDS = "django_evergreen.db.backends"
+elif STACK == "stock":
+    from asgiref.sync import sync_to_async
+
+    async def run_sync(function, *args, **kwargs):
+        """
+        Run ``function`` in a thread, which is all that stock Django can do.
+        """
+        return await sync_to_async(function)(*args, **kwargs)
+
+    INSTALLED_APPS = []
+    BACKENDS = "django.db.backends"
+else:
+    msg = f"EXAMPLE_STACK is {STACK!r}. Set it to 'evergreen' or to 'stock'."
+    raise ImproperlyConfigured(msg)
+
+__all__ = ["BACKENDS", "INSTALLED_APPS", "STACK", "run_sync"]

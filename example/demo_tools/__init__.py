@@ -1,0 +1,3 @@
+"""
+What ``demo.py`` is made of.
+"""
