@@ -8,7 +8,6 @@ import os
 import shutil
 
 import greenlet
-import pytest
 
 pytest_plugins = ["tests.fix_db", "tests.fix_loops"]
 
@@ -55,7 +54,9 @@ def pytest_report_header(config):
 
     with connection.cursor() as cursor:
         postgresql = connection.vendor == "postgresql"
-        cursor.execute("SHOW server_version" if postgresql else "SELECT sqlite_version()")
+        cursor.execute(
+            "SHOW server_version" if postgresql else "SELECT sqlite_version()"
+        )
         (version,) = cursor.fetchone()
     connection.close()
     if postgresql:

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning
+from django.core import checks
+from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
@@ -43,7 +44,7 @@ def _check_pool(alias: str, wrapper: ScopedWrapper) -> list[CheckMessage]:
 
 
 def _stock_engine(alias: str, wrapper: Any) -> CheckMessage:
-    return Warning(
+    return checks.Warning(
         f"DATABASES[{alias!r}] has the ENGINE {wrapper.settings_dict['ENGINE']!r}. "
         "Async queries on it are refused, as they would block the event loop.",
         hint=f"Set ENGINE to {PREFIX + wrapper.vendor!r}.",

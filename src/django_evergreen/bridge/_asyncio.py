@@ -203,7 +203,8 @@ class AsyncioFdWatch:
             loop.add_writer(self._fd, self._wake, WRITE)
         timer = None if timeout is None else loop.call_later(timeout, self._wake, 0)
         try:
-            return suspend(self._hub.shielded(waiter) if shield else waiter)
+            ready: int = suspend(self._hub.shielded(waiter) if shield else waiter)
+            return ready
         finally:
             self._waiter = None
             if events & WRITE and not loop.is_closed():

@@ -39,7 +39,7 @@ class BridgeGreenlet(greenlet):
 
     # A resting greenlet has all of these at their defaults.
     result: Any = None
-    error: BaseException | None = None
+    raised: BaseException | None = None
     # The hub of the event loop that drives the current job.
     hub: Hub | None = None
     # Called before the job waits for something that is not the database, and
@@ -80,7 +80,7 @@ def release(g: BridgeGreenlet) -> None:
     """
     Take back a greenlet whose job is over, cleared of every trace of it.
     """
-    g.result = g.error = g.hub = g.on_idle = g.refusal = None
+    g.result = g.raised = g.hub = g.on_idle = g.refusal = None
     if g.dead or g.closed:
         return
     g.gr_context = None
@@ -100,7 +100,7 @@ def _work(*job: Any) -> None:
     while True:
         _perform(*job)
         job = ()
-        job = getcurrent().parent.switch(DONE)
+        job = getcurrent().parent.switch(DONE)  # type: ignore[union-attr]
 
 
 def _perform(
@@ -125,7 +125,7 @@ def _perform(
         # Trim this frame.
         traceback = error.__traceback__
         error.__traceback__ = traceback and traceback.tb_next
-        g.error = error
+        g.raised = error
 
 
 def _call_while_handling(
@@ -142,7 +142,7 @@ def _call_while_handling(
     """
     traceback = handled.__traceback__
     try:
-        raise handled
+        raise handled  # noqa: TRY301  (makes it the one that is being handled)
     except BaseException:
         handled.__traceback__ = traceback
         return fn(*args, **kwargs)

@@ -49,6 +49,14 @@ class Waiter(Protocol):
     def __await__(self) -> Any: ...
 
 
+def wake(waiter: Waiter) -> None:
+    """
+    End a wait without a result, unless it has ended: for timers.
+    """
+    if not waiter.done():
+        waiter.set_result(None)
+
+
 class Timer(Protocol):
     def cancel(self) -> None: ...
 

@@ -63,10 +63,10 @@ def _step_through(coroutine: Coroutine[Any, Any, T]) -> T:
     step, argument = coroutine.send, None
     while True:
         try:
-            yielded = step(argument)  # type: ignore[arg-type]
+            yielded = step(argument)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         try:
             step, argument = coroutine.send, await_(_Yielded(yielded))
         except BaseException as error:
-            step, argument = coroutine.throw, error  # type: ignore[assignment]
+            step, argument = coroutine.throw, error

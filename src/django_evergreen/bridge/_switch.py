@@ -77,7 +77,7 @@ async def run_sync(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
                 g.parent = getcurrent()
                 out = g.switch(value)
         hub.suspended.discard(g)
-    on_idle, result, error = g.on_idle, g.result, g.error
+    on_idle, result, error = g.on_idle, g.result, g.raised
     release(g)
     del g
     if on_idle is not None:
@@ -108,7 +108,7 @@ def close(g: BridgeGreenlet) -> None:
         g.throw(GeneratorExit)
     finally:
         hub.suspended.discard(g)
-        error, on_idle = g.error, g.on_idle
+        error, on_idle = g.raised, g.on_idle
         release(g)
         if on_idle is not None:
             on_idle()

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-from ._loops import Hub, Waiter
+from ._loops import Hub, Waiter, wake
 from ._switch import check_may_switch, suspend
 
 # Seconds that a cancelled call may take to stop. After them the connection is
@@ -84,9 +85,7 @@ class Worker:
 
     def _wait_for_end(self, job: _Job) -> None:
         job.waiter = waiter = self._hub.new_waiter()
-        timer = self._hub.call_later(
-            CANCEL_TIMEOUT, lambda: waiter.done() or waiter.set_result(None)
-        )
+        timer = self._hub.call_later(CANCEL_TIMEOUT, partial(wake, waiter))
         try:
             suspend(self._hub.shielded(waiter))
         finally:

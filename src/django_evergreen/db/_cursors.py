@@ -28,7 +28,7 @@ class PinsConnection:
             self._pinned.pins += 1
         return super().__enter__()  # type: ignore[misc]
 
-    def __exit__(self, *exc_info: Any) -> Any:
+    def __exit__(self, *exc_info: object) -> Any:
         try:
             return super().__exit__(*exc_info)  # type: ignore[misc]
         finally:
@@ -84,7 +84,7 @@ async def _close_and_give_back(pool: Any, pooled: Any, cursor: Any) -> None:
     try:
         await run_sync(cursor.close)
     except Exception:
-        logger.exception("Error while closing an abandoned cursor; its connection goes.")
+        logger.exception("Error while closing an abandoned cursor; it is dropped.")
         pool.discard(pooled)
     except BaseException:
         pool.discard(pooled)

@@ -115,9 +115,7 @@ class Pool:
         while self.idle:
             # The one used last: the others may grow old and be closed.
             pooled = self.idle.pop()
-            if self.now() < pooled.expires_at and not self.is_broken(
-                pooled.connection
-            ):
+            if self.now() < pooled.expires_at and not self.is_broken(pooled.connection):
                 self.leased.add(pooled)
                 return pooled
             self.size -= 1

@@ -7,9 +7,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from ..bridge._loops import Hub, Timer, current_hub
+from ..bridge._loops import Hub, Timer, current_hub, wake
 from ..bridge._switch import suspend
 from ._errors import PoolTimeout
 from ._options import PoolOptions
@@ -97,9 +98,7 @@ class LoopPool:
             raise PoolTimeout(self._exhausted(f"{options.max_waiting} already wait"))
         waiter = self._hub.new_waiter()
         self._state.enqueue(waiter)
-        timer = self._hub.call_later(
-            options.timeout, lambda: waiter.done() or waiter.set_result(None)
-        )
+        timer = self._hub.call_later(options.timeout, partial(wake, waiter))
         try:
             grant: Grant | None = suspend(waiter)
         except BaseException:
@@ -121,8 +120,9 @@ class LoopPool:
         if more > 0:
             shown += f" and {more} more"
         return (
-            f"No connection to {self.alias!r}: all {statistics.max_size} are in use and "
-            f"{what}; {statistics.waiting} tasks are waiting. They are held by: {shown}. "
+            f"No connection to {self.alias!r}: all {statistics.max_size} are in use "
+            f"and {what}; {statistics.waiting} tasks are waiting. "
+            f"They are held by: {shown}. "
             f'Raise OPTIONS["pool"]["max_size"], or make transactions shorter.'
         )
 

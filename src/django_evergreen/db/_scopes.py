@@ -81,7 +81,7 @@ class Scope:
             forbid_in_tasks(wrapper)
             return
         wrapper._scope = self
-        parent = self._parent and self._parent.wrappers.get(alias)
+        parent = self._parent.wrappers.get(alias) if self._parent else None
         if parent is not None:
             wrapper.inherit_instrumentation(parent)
 

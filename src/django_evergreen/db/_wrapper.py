@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.asyncio import async_unsafe
 
 from ..bridge._loops import current_hub, current_task, running_loop
@@ -43,10 +44,10 @@ class ConnectionState(Enum):
     BROKEN = "broken"
 
 
-class ScopedWrapper:
+class ScopedWrapper(BaseDatabaseWrapper):
     """
-    Mixin for a ``DatabaseWrapper``. Where ``_scope`` is None, as in threads, it
-    behaves as Django's own.
+    Comes before Django's wrapper of a vendor. Where ``_scope`` is None, as in
+    threads, it behaves as Django's own.
     """
 
     # How many connections a pool has unless the settings tell.
@@ -55,22 +56,21 @@ class ScopedWrapper:
     cursor_class: type[Any]
     debug_cursor_class: type[Any]
 
-    # All of Django's wrapper, for the type checker.
-    connection: Any
-    settings_dict: dict[str, Any]
-
     # The scope that owns this wrapper. None: not a task's.
-    _scope: Scope | None = None
+    _scope: Any = None
     # The pooled connection that is attached.
     _lease: Pooled | None = None
     # Where it came from, and the next will: wrappers don't leave their loop.
-    _pool: LoopPool | None = None
+    _pool: LoopPool = None  # type: ignore[assignment]
     # The mark of the open transaction.
     _mark: _transactions.Mark | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         _check_app_is_installed()
+
+    # None while nothing is attached.
+    connection: Any
 
     # Backend hooks.
 
@@ -89,7 +89,7 @@ class ScopedWrapper:
 
     def pool_options(self) -> PoolOptions:
         options = self.settings_dict["OPTIONS"].get("pool")
-        return read_pool_options(self.alias, options, self.pool_defaults)  # type: ignore[attr-defined]
+        return read_pool_options(self.alias, options, self.pool_defaults)
 
     # Attaching.
 
@@ -170,7 +170,7 @@ class ScopedWrapper:
     def _is_healthy(self, pooled: Pooled) -> bool:
         if self._pool.rested(pooled) < HEALTHY_FOR:
             return True
-        return bool(self.is_usable())  # type: ignore[attr-defined]
+        return bool(self.is_usable())
 
     # Giving back.
 
@@ -190,8 +190,7 @@ class ScopedWrapper:
 
     def _is_pinned(self) -> bool:
         return (
-            self._lease is not None
-            and self._lease.pins > 0
+            (self._lease is not None and self._lease.pins > 0)
             or self.in_atomic_block
             or self.autocommit != self.settings_dict["AUTOCOMMIT"]
         )
@@ -201,7 +200,8 @@ class ScopedWrapper:
         Detach the connection, and leave it to the caller.
         """
         pooled, self._lease = self._lease, None
-        assert pooled is not None and self._scope is not None
+        assert pooled is not None
+        assert self._scope is not None
         pooled.connection.lease = ENDED
         self._scope.leased.remove(self)
         self.connection = None
@@ -225,7 +225,7 @@ class ScopedWrapper:
 
     def _close(self) -> Any:
         if self._lease is None:
-            return super()._close()  # type: ignore[misc]
+            return super()._close()
         pooled, in_atomic_block = self._lease, self.in_atomic_block
         if not self._is_pinned():
             self.release_if_idle()
@@ -242,12 +242,12 @@ class ScopedWrapper:
     def _cursor(self, name: str | None = None) -> Any:
         scope = self._scope
         if scope is None:
-            return super()._cursor(name)  # type: ignore[misc]
+            return super()._cursor(name)
         if self.connection is None:
             self._attach_idle(scope)
         elif self._lease is not None:
             release_when_idle(scope.release_idle)
-        return super()._cursor(name)  # type: ignore[misc]
+        return super()._cursor(name)
 
     def _attach_idle(self, scope: Scope) -> None:
         """
@@ -270,17 +270,17 @@ class ScopedWrapper:
 
     def make_cursor(self, cursor: Any) -> Any:
         if self._lease is None:
-            return super().make_cursor(cursor)  # type: ignore[misc]
+            return super().make_cursor(cursor)
         return self.cursor_class(cursor, self)
 
     def make_debug_cursor(self, cursor: Any) -> Any:
         if self._lease is None:
-            return super().make_debug_cursor(cursor)  # type: ignore[misc]
+            return super().make_debug_cursor(cursor)
         return self.debug_cursor_class(cursor, self)
 
     @async_unsafe
     def chunked_cursor(self) -> Any:
-        cursor = super().chunked_cursor()  # type: ignore[misc]
+        cursor = super().chunked_cursor()
         if self._lease is not None:
             watch_chunked_cursor(self, cursor)
         return cursor
@@ -291,19 +291,19 @@ class ScopedWrapper:
         """
         pooled.pins -= 1
         if self._lease is not None:
-            release_when_idle(self._scope.release_idle)  # type: ignore[union-attr]
+            release_when_idle(self._scope.release_idle)
 
     # Transactions.
 
     def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
-        super().set_autocommit(autocommit, *args, **kwargs)  # type: ignore[misc]
+        super().set_autocommit(autocommit, *args, **kwargs)
         if self._mark is None:
             if not autocommit:
                 self._mark = _transactions.begin(self.alias, self._scope)
         elif autocommit:
             self._end_mark()
         if self._lease is not None:
-            release_when_idle(self._scope.release_idle)  # type: ignore[union-attr]
+            release_when_idle(self._scope.release_idle)
 
     def _end_mark(self) -> None:
         if self._mark is not None:
@@ -315,7 +315,7 @@ class ScopedWrapper:
     def validate_thread_sharing(self) -> None:
         scope = self._scope
         if scope is None:
-            super().validate_thread_sharing()  # type: ignore[misc]
+            super().validate_thread_sharing()
         elif running_loop() is None or current_task() is not scope.task:
             msg = (
                 f"The connection {self.alias!r} of the task {scope.task.get_name()!r} "
@@ -345,7 +345,7 @@ class ScopedWrapper:
         self.savepoint_state = 0
         self.rollback_exc = None
         self.execute_wrappers = []
-        self.queries_log = deque(maxlen=self.queries_limit)  # type: ignore[attr-defined]
+        self.queries_log = deque(maxlen=self.queries_limit)
         return self
 
 
@@ -355,8 +355,8 @@ def _check_app_is_installed() -> None:
     """
     if not any(app.startswith("django_evergreen") for app in settings.INSTALLED_APPS):
         msg = (
-            "A database has an ENGINE of django_evergreen, which works only with its app. "
-            "Add 'django_evergreen' to INSTALLED_APPS."
+            "A database has an ENGINE of django_evergreen, which works only with its "
+            "app. Add 'django_evergreen' to INSTALLED_APPS."
         )
         raise ImproperlyConfigured(msg)
 
@@ -373,9 +373,9 @@ def _refuse_engine(wrapper: Any) -> None:
     engine = wrapper.settings_dict["ENGINE"]
     remedy = f"django_evergreen.db.backends.{wrapper.vendor}"
     msg = (
-        f"DATABASES[{wrapper.alias!r}] has the ENGINE {engine!r}, which would block the "
-        f"event loop. Set it to {remedy!r} if there is such a backend, or query this "
-        "database in a thread: `sync_to_async(function, thread_sensitive=False)`."
+        f"DATABASES[{wrapper.alias!r}] has the ENGINE {engine!r}, which would block "
+        f"the event loop. Set it to {remedy!r} if there is such a backend, or query "
+        "this database in a thread: `sync_to_async(function, thread_sensitive=False)`."
     )
     raise ImproperlyConfigured(msg)
 
@@ -387,5 +387,3 @@ def expire_pools(alias: str) -> None:
     pool = pools_of(current_hub()).get(alias)
     if pool is not None:
         pool.clear()
-
-

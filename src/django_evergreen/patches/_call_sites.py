@@ -51,9 +51,7 @@ def bridged(rule: Rule) -> Callable[..., Any]:
         fn: Any = None, *, thread_sensitive: bool = True, **options: Any
     ) -> Any:
         if fn is None:
-            return partial(
-                sync_to_async, thread_sensitive=thread_sensitive, **options
-            )
+            return partial(sync_to_async, thread_sensitive=thread_sensitive, **options)
         if rule is always and thread_sensitive:
             # Called at once, and often: a partial is the cheapest.
             return partial(_call, fn)

@@ -44,7 +44,7 @@ class Patch:
         return self.original is not _MISSING
 
     def is_needed(self) -> bool:
-        return django.VERSION >= self.since and (
+        return self.since <= django.VERSION and (
             self.app is None or apps.is_installed(self.app)
         )
 
@@ -58,8 +58,8 @@ class Patch:
         original = vars(owner).get(self.attribute, _MISSING)
         if original is _MISSING:
             msg = (
-                f"{self.target} has no {self.attribute!r} to be patched: this Django is "
-                "newer than this django-evergreen knows. Upgrade django-evergreen."
+                f"{self.target} has no {self.attribute!r} to be patched: this Django "
+                "is newer than this django-evergreen knows. Upgrade django-evergreen."
             )
             raise ImproperlyConfigured(msg)
         self.replacement = self.make(original)

@@ -8,8 +8,8 @@ when it's called, so one assignment each serves all decorated functions.
 
 from __future__ import annotations
 
-import os
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -22,7 +22,7 @@ REMEDY = (
     "@portal, both from django_evergreen.bridge."
 )
 
-_DJANGO_DB = os.path.join("django", "db", "models")
+_DJANGO_DB = str(Path("django/db/models"))
 
 
 def _make_get_running_loop(original: Any) -> Any:

@@ -13,8 +13,6 @@ PATCHES = [
     call_sites("django.db.models.query"),
     call_sites("django.db.models.base"),
     call_sites("django.db.models.fields.related_descriptors"),
-    call_sites(
-        "django.contrib.contenttypes.fields", app="django.contrib.contenttypes"
-    ),
+    call_sites("django.contrib.contenttypes.fields", app="django.contrib.contenttypes"),
     call_sites("django.core.paginator", since=(6, 0)),
 ]

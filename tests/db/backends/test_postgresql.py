@@ -147,8 +147,8 @@ class SlowProxy:
 
     async def __aexit__(self, *exc_info):
         self._proxy.close()
-        for connection in self._connections:
-            connection.cancel()
+        for task in self._connections:
+            task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     def _accept(self, reader, writer):
@@ -198,9 +198,7 @@ def close_pool():
     connections["default"].close_pool()
 
 
-async def test_resolving_a_name_slowly_does_not_block_the_loop(
-    server, db, monkeypatch
-):
+async def test_resolving_a_name_slowly_does_not_block_the_loop(server, db, monkeypatch):
     resolve = socket.getaddrinfo
 
     def resolve_slowly(host, *args, **kwargs):
@@ -210,6 +208,7 @@ async def test_resolving_a_name_slowly_does_not_block_the_loop(
     monkeypatch.setattr(socket, "getaddrinfo", resolve_slowly)
     # libpq is given the address as well; uvloop resolves without the socket module.
     if not isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
+
         async def getaddrinfo(host, port, **kwargs):
             return await loop.run_in_executor(None, lambda: resolve_slowly(host, port))
 

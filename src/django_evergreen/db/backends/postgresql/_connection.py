@@ -24,8 +24,7 @@ from typing import Any
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from greenlet import getcurrent
-from psycopg import _conninfo_attempts_async, capabilities, waiting
-from psycopg import connection as psycopg_connection
+from psycopg import _conninfo_attempts, _conninfo_attempts_async, capabilities, waiting
 from psycopg import errors as e
 from psycopg.pq import ConnStatus, TransactionStatus
 
@@ -90,7 +89,7 @@ def conninfo_attempts(params: Any) -> Any:
     Do what psycopg's function does, resolving names without blocking the loop.
     """
     if not in_bridge():
-        return psycopg_connection.conninfo_attempts(params)
+        return _conninfo_attempts.conninfo_attempts(params)
     return suspend(_conninfo_attempts_async.conninfo_attempts_async(params))
 
 
@@ -144,7 +143,9 @@ class Connection(psycopg.Connection[Any]):
             # psycopg's own is a threading.Lock: two tasks would freeze the loop.
             self.lock: Any = BridgeLock()
 
-    def wait(self, gen: Any, interval: float = _INTERVAL, timeout: float | None = None) -> Any:
+    def wait(
+        self, gen: Any, interval: float = _INTERVAL, timeout: float | None = None
+    ) -> Any:
         if self._hub is None:
             return super().wait(gen, interval, timeout)
         g: Any = getcurrent()
@@ -159,31 +160,35 @@ class Connection(psycopg.Connection[Any]):
                 # The COMMIT or ROLLBACK that is due can't be sent any more.
                 self._finish()
             g.refusal(None)
-        deadline = None if timeout is None else monotonic() + timeout
-        watch = self._watch
         try:
-            events = next(gen)
-            while True:
-                try:
-                    if deadline is None:
-                        ready = watch.wait(events)
-                    else:
-                        ready = watch.wait(
-                            events, timeout=max(0.0, deadline - monotonic())
-                        )
-                except BaseException:
-                    self._interrupted(gen, events)
-                    raise
-                events = gen.send(ready)
-                if deadline is not None and monotonic() >= deadline:
-                    raise e._WaitTimeout("wait timeout expired")
-        except StopIteration as stop:
-            return stop.value
+            return self._drive(gen, timeout)
         finally:
             # libpq closes the descriptor by itself when the server is gone;
             # the next connection gets the same number.
             if self.pgconn.status != OK:
-                watch.close()
+                self._watch.close()
+
+    def _drive(self, gen: Any, timeout: float | None) -> Any:
+        """
+        Suspend for each wait that the generator asks for; return its result.
+        """
+        wait, remaining = self._watch.wait, timeout
+        deadline = None if timeout is None else monotonic() + timeout
+        try:
+            events = next(gen)
+            while True:
+                try:
+                    ready = wait(events, timeout=remaining)
+                except BaseException:
+                    self._interrupted(gen, events)
+                    raise
+                events = gen.send(ready)
+                if deadline is not None:
+                    remaining = deadline - monotonic()
+                    if remaining <= 0:
+                        raise e._WaitTimeout("wait timeout expired")
+        except StopIteration as stop:
+            return stop.value
 
     def _interrupted(self, gen: Any, events: int) -> None:
         """
@@ -269,8 +274,8 @@ class Connection(psycopg.Connection[Any]):
 
     def _refuse_outside(self) -> None:
         msg = (
-            f"{self!r} was opened on {self._hub!r} and can't be used outside the bridge "
-            "on that event loop. Use `await run_sync(function)` there."
+            f"{self!r} was opened on {self._hub!r} and can't be used outside the "
+            "bridge on that event loop. Use `await run_sync(function)` there."
         )
         raise e.InterfaceError(msg)
 

@@ -53,15 +53,15 @@ def has_psycopg_pool() -> bool:
     return find_spec("psycopg_pool") is not None
 
 
-class PinningCursor(PinsConnection, CursorWrapper):  # type: ignore[misc]
+class PinningCursor(PinsConnection, CursorWrapper):
     pass
 
 
-class PinningDebugCursor(PinsConnection, base.CursorDebugWrapper):  # type: ignore[misc]
+class PinningDebugCursor(PinsConnection, base.CursorDebugWrapper):
     pass
 
 
-class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):  # type: ignore[misc]
+class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
     """
     A PostgreSQL database, for tasks and for threads.
     """
@@ -69,7 +69,7 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):  # type: ignore[misc
     Database = _driver
     cursor_class = PinningCursor
     debug_cursor_class = PinningDebugCursor
-    is_broken = staticmethod(Connection.is_broken)
+    is_broken = staticmethod(Connection.is_broken)  # type: ignore[assignment]
     isolation_level = IsolationLevel.READ_COMMITTED
 
     def connection_state(self, connection: Any) -> ConnectionState:

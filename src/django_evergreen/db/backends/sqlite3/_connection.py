@@ -29,6 +29,9 @@ READ_AHEAD = 100
 JOIN_TIMEOUT = 5.0
 
 
+_isolation_level: Any = sqlite3.Connection.isolation_level
+
+
 class WorkerConnection(sqlite3.Connection):
     """
     A connection whose blocking calls are made in a worker thread.
@@ -78,7 +81,7 @@ class WorkerConnection(sqlite3.Connection):
         return self._worker.lost or self._worker.finished
 
     def cursor(self, factory: Any = None) -> Any:
-        return super().cursor(factory or WorkerCursor)
+        return super().cursor(factory or WorkerCursor)  # type: ignore[arg-type]
 
     def execute(self, *args: Any) -> Any:
         return self.cursor().execute(*args)
@@ -96,7 +99,7 @@ class WorkerConnection(sqlite3.Connection):
 
     @isolation_level.setter
     def isolation_level(self, level: Any) -> None:
-        set_level = sqlite3.Connection.isolation_level.__set__  # type: ignore[attr-defined]
+        set_level = _isolation_level.__set__
         if self.in_transaction:
             # Setting it to None commits, which Django does after a rollback too:
             # it must not happen if that rollback was refused or failed.
@@ -123,7 +126,7 @@ class WorkerConnection(sqlite3.Connection):
         self._worker.join(JOIN_TIMEOUT)
 
 
-class WorkerCursor(SQLiteCursorWrapper):  # type: ignore[misc]
+class WorkerCursor(SQLiteCursorWrapper):
     """
     Django's cursor, executing and fetching in the thread of its connection.
     """

@@ -22,11 +22,11 @@ from ..._wrapper import ConnectionState, ScopedWrapper
 from ._connection import WorkerConnection, WorkerCursor
 
 
-class PinningCursor(PinsConnection, CursorWrapper):  # type: ignore[misc]
+class PinningCursor(PinsConnection, CursorWrapper):
     pass
 
 
-class PinningDebugCursor(PinsConnection, CursorDebugWrapper):  # type: ignore[misc]
+class PinningDebugCursor(PinsConnection, CursorDebugWrapper):
     pass
 
 
@@ -38,7 +38,7 @@ class InlineConnection(sqlite3.Connection):
     lease: Any = None
 
 
-class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):  # type: ignore[misc]
+class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
     """
     An SQLite database, for tasks and for threads.
     """

@@ -1,0 +1,54 @@
+# Everything here needs Python 3.11 or newer, make and a package registry.
+# PYTHON chooses the interpreter, VENV where its environment is built, ARGS is
+# passed to pytest, to the benchmarks or to the server.
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+# Where pyenv keeps interpreters, if there is pyenv: for `make test-all`.
+PYENV := $(shell ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin 2>/dev/null | tr '\n' ':')
+
+.PHONY: help demo serve test test-all lint bench
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.demo ## stock Django and django-evergreen side by side, on real data
+	$(BIN)/python example/demo.py
+
+serve: $(VENV)/.demo ## run the example on http://127.0.0.1:8000
+	$(BIN)/python example/serve.py $(ARGS)
+
+test: $(VENV)/.test ## every test, on SQLite and on a real PostgreSQL
+	@failed=0; \
+	for database in sqlite postgresql; do \
+		echo "== pytest --database $$database"; \
+		$(BIN)/python -X dev -m pytest --database $$database $(ARGS) || failed=1; \
+	done; \
+	exit $$failed
+
+test-all: $(VENV)/.matrix ## every test on each Python and Django that is supported
+	PATH="$$PATH:$(PYENV)" $(BIN)/tox run --skip-missing-interpreters true $(ARGS)
+
+lint: $(VENV)/.lint ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(VENV)/.test ## measure, side by side with stock Django
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# One stamp for each dependency group, renewed when the requirements change.
+$(VENV)/.demo $(VENV)/.test $(VENV)/.matrix $(VENV)/.lint: $(VENV)/.%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable . --group $*
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.13 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "$(PYTHON) could not make a virtual environment. Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@# The first pip that knows dependency groups.
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
