@@ -12,8 +12,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-BACKENDS = ("postgresql", "sqlite3")
-PREFIX = "django_evergreen.db.backends."
+from .db._engines import ENGINES
 
 
 class EvergreenConfig(AppConfig):
@@ -38,10 +37,8 @@ class EvergreenConfig(AppConfig):
 def _check_engines() -> None:
     for alias, database in settings.DATABASES.items():
         engine = database.get("ENGINE") or ""
-        if engine.startswith("django_evergreen") and (
-            engine.removeprefix(PREFIX) not in BACKENDS
-        ):
-            known = " or ".join(repr(PREFIX + name) for name in BACKENDS)
+        if engine.startswith("django_evergreen") and engine not in ENGINES.values():
+            known = " or ".join(map(repr, ENGINES.values()))
             msg = (
                 f'DATABASES[{alias!r}]["ENGINE"] is {engine!r}, which doesn\'t exist. '
                 f"Set it to {known}."

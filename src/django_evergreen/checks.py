@@ -13,7 +13,7 @@ from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
-from .apps import BACKENDS, PREFIX
+from .db._engines import ENGINES
 from .db._wrapper import ScopedWrapper
 
 
@@ -30,7 +30,7 @@ def check_databases(
         wrapper = connections[alias]
         if isinstance(wrapper, ScopedWrapper):
             messages += _check_pool(alias, wrapper)
-        elif wrapper.vendor in BACKENDS:
+        elif wrapper.vendor in ENGINES:
             messages.append(_stock_engine(alias, wrapper))
     return messages
 
@@ -47,7 +47,7 @@ def _stock_engine(alias: str, wrapper: Any) -> CheckMessage:
     return checks.Warning(
         f"DATABASES[{alias!r}] has the ENGINE {wrapper.settings_dict['ENGINE']!r}. "
         "Async queries on it are refused, as they would block the event loop.",
-        hint=f"Set ENGINE to {PREFIX + wrapper.vendor!r}.",
+        hint=f"Set ENGINE to {ENGINES[wrapper.vendor]!r}.",
         obj=alias,
         id="django_evergreen.W001",
     )

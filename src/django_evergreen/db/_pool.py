@@ -60,10 +60,13 @@ class Pooled(Grant):
 
 class _Ended:
     """
-    The lease of a connection at rest: no task has it.
+    Who owns a connection at rest, and the wrapper of a task that has ended.
     """
 
     task = object()
+
+    def __repr__(self) -> str:
+        return "a task that has ended"
 
 
 ENDED = _Ended()

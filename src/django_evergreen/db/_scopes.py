@@ -67,7 +67,7 @@ class Scope:
         self.release_idle = self._release_idle
 
     def __repr__(self) -> str:
-        return f"<Scope of {self}>"
+        return f"the task {self.task.get_name()!r}"
 
     def __str__(self) -> str:
         return str(self.task.get_name())
@@ -103,7 +103,7 @@ class Scope:
                     wrapper.describe_hold(),
                     alias,
                 )
-                wrapper.drop_lease()
+            wrapper.drop_lease()
             spare_wrappers(self.hub, alias).append(wrapper.recycled())
         self.wrappers.clear()
         self._parent = None

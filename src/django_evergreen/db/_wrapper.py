@@ -23,6 +23,7 @@ from ..bridge._loops import current_hub, current_task, running_loop
 from ..bridge._switch import in_bridge, release_when_idle
 from . import _transactions
 from ._cursors import watch_chunked_cursor
+from ._engines import ENGINES
 from ._options import PoolOptions, read_pool_options
 from ._pool import ENDED, Pooled
 from ._pools import LoopPool, pools_of
@@ -97,11 +98,12 @@ class ScopedWrapper(BaseDatabaseWrapper):
     def connect(self) -> None:
         scope = self._scope
         _transactions.check_ownership(self.alias, scope)
+        if scope is not None:
+            self.validate_thread_sharing()
         if scope is None or not in_bridge():
             # A thread; or DJANGO_ALLOW_ASYNC_UNSAFE, which asks for blocking.
             super().connect()
             return
-        self.validate_thread_sharing()
         pool = self._pool
         if pool is None or pool.database != self.settings_dict["NAME"]:
             pool = self._pool = self._find_pool(scope)
@@ -188,6 +190,9 @@ class ScopedWrapper(BaseDatabaseWrapper):
         elif state is ConnectionState.CLEAN and not self._is_pinned():
             self._pool.give_back(self.surrender())
 
+    def _is_clean(self) -> bool:
+        return self.connection_state(self.connection) is ConnectionState.CLEAN
+
     def _is_pinned(self) -> bool:
         return (
             (self._lease is not None and self._lease.pins > 0)
@@ -215,6 +220,10 @@ class ScopedWrapper(BaseDatabaseWrapper):
         self.in_atomic_block = False
         if self._lease is not None:
             self._pool.discard(self.surrender())
+        elif self.connection is not None:
+            # One that blocks, by DJANGO_ALLOW_ASYNC_UNSAFE.
+            self.connection.close()
+            self.connection = None
 
     def describe_hold(self) -> str:
         if self._mark is not None or self.in_atomic_block:
@@ -226,11 +235,10 @@ class ScopedWrapper(BaseDatabaseWrapper):
     def _close(self) -> Any:
         if self._lease is None:
             return super()._close()
+        if not self._is_pinned() and self._is_clean():
+            self._pool.give_back(self.surrender())
+            return None
         pooled, in_atomic_block = self._lease, self.in_atomic_block
-        if not self._is_pinned():
-            self.release_if_idle()
-            if self._lease is None:
-                return None
         # Django wants the closed connection left in place in an atomic block.
         self.drop_lease()
         if in_atomic_block:
@@ -318,9 +326,9 @@ class ScopedWrapper(BaseDatabaseWrapper):
             super().validate_thread_sharing()
         elif running_loop() is None or current_task() is not scope.task:
             msg = (
-                f"The connection {self.alias!r} of the task {scope.task.get_name()!r} "
-                "can be used only by that task. Don't keep it: ask "
-                f"`connections[{self.alias!r}]` where you need it."
+                f"The connection {self.alias!r} of {scope!r} can be used only by that "
+                f"task. Don't keep it: ask `connections[{self.alias!r}]` where you "
+                "need it."
             )
             raise DatabaseError(msg)
 
@@ -337,7 +345,8 @@ class ScopedWrapper(BaseDatabaseWrapper):
         Return this wrapper without a trace of its scope, for another one.
         """
         self._end_mark()
-        self._scope = None
+        # Not None, which would make it a thread's.
+        self._scope = ENDED
         self.connection = None
         self.in_atomic_block = self.needs_rollback = False
         self.closed_in_transaction = self.force_debug_cursor = False
@@ -371,11 +380,12 @@ def forbid_in_tasks(wrapper: Any) -> None:
 
 def _refuse_engine(wrapper: Any) -> None:
     engine = wrapper.settings_dict["ENGINE"]
-    remedy = f"django_evergreen.db.backends.{wrapper.vendor}"
+    remedy = "Query this database in a thread: `await asyncio.to_thread(function)`."
+    if wrapper.vendor in ENGINES:
+        remedy = f"Set it to {ENGINES[wrapper.vendor]!r}."
     msg = (
         f"DATABASES[{wrapper.alias!r}] has the ENGINE {engine!r}, which would block "
-        f"the event loop. Set it to {remedy!r} if there is such a backend, or query "
-        "this database in a thread: `sync_to_async(function, thread_sensitive=False)`."
+        f"the event loop. {remedy}"
     )
     raise ImproperlyConfigured(msg)
 

@@ -335,7 +335,7 @@ async def test_many_queries_cancelled_at_random_leave_the_pool_whole(observe, db
 
 
 async def test_server_that_does_not_end_a_cancelled_statement_is_given_up(
-    server, db, monkeypatch
+    server, observe, monkeypatch
 ):
     from django_evergreen.db.backends.postgresql import _connection
 
