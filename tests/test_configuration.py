@@ -22,7 +22,7 @@ import sys
 import django
 from django.conf import settings
 settings.configure(
-    DATABASES={{"default": {{"ENGINE": {engine!r}, "NAME": "x", "OPTIONS": {options!r}}}}},
+    DATABASES={{"default": {database!r}}},
     INSTALLED_APPS={apps!r},
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
 )
@@ -43,7 +43,8 @@ def configure(engine, before="", options=None, apps=APPS):
     """
     Return what a fresh Django says about a configuration.
     """
-    code = SETUP.format(engine=engine, before=before, options=options or {}, apps=apps)
+    database = {"ENGINE": engine, "NAME": "x", "OPTIONS": options or {}}
+    code = SETUP.format(database=database, before=before, apps=apps)
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={
