@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import statistics
 import sys
@@ -65,40 +66,43 @@ class Ways:
 
     def stock_get(self, times):
         users = self.users.using("stock")
-        for _ in range(times):
-            users.get(pk=self.pk)
+        with stock_django():
+            for _ in range(times):
+                users.get(pk=self.pk)
 
     def get(self, times):
         users = self.users.using("default")
         for _ in range(times):
             users.get(pk=self.pk)
 
-    def aget(self, times):
-        async def read():
-            users = self.users.using("default")
-            for _ in range(times):
-                await users.aget(pk=self.pk)
-
-        self.loop.run_until_complete(read())
-
     def stock_aget(self, times):
         """
         Stock Django's aget(): get() in asgiref's thread.
-
-        With the patches reverted it's Django's own code that runs.
         """
-        from django_evergreen import patches
+        with stock_django():
+            self.loop.run_until_complete(self._aget("stock", times))
 
-        async def read():
-            users = self.users.using("stock")
-            for _ in range(times):
-                await users.aget(pk=self.pk)
+    def aget(self, times):
+        self.loop.run_until_complete(self._aget("default", times))
 
-        patches.revert()
-        try:
-            self.loop.run_until_complete(read())
-        finally:
-            patches.apply()
+    async def _aget(self, alias, times):
+        users = self.users.using(alias)
+        for _ in range(times):
+            await users.aget(pk=self.pk)
+
+
+@contextlib.contextmanager
+def stock_django():
+    """
+    Have nothing of this package in the way.
+    """
+    from django_evergreen import patches
+
+    patches.revert()
+    try:
+        yield
+    finally:
+        patches.apply()
 
 
 def measure(ways, rounds, times):

@@ -10,7 +10,7 @@ import contextvars
 import select
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, NoReturn
 
 from ._loops import READ, WRITE, Hub
 from ._switch import run_sync, suspend
@@ -89,6 +89,10 @@ async def _absorbing_cancellation(waiter: asyncio.Future[Any]) -> Any:
     return waiter.result()
 
 
+def _raise_cancelled() -> NoReturn:
+    raise asyncio.CancelledError
+
+
 class ReadyWaiter:
     """
     A future for one task and one wait, which resumes the task at once.
@@ -97,63 +101,59 @@ class ReadyWaiter:
     of a reader is no task and has nothing left to do, so it can run the task's
     step itself: that saves a turn of the loop and a call of the selector.
 
-    It has what ``asyncio.Task`` asks of a future-like object.
+    It has what ``asyncio.Task`` asks of a future-like object: ``_loop``,
+    ``_asyncio_future_blocking``, ``add_done_callback()``, ``cancel()``, and
+    ``result()``, of which it only wants to know whether it raises.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_context", "_loop", "_result", "_wakeup")
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_context",
+        "_loop",
+        "_ready",
+        "_wakeup",
+        "result",
+    )
 
     def __init__(self, loop: Any) -> None:
         self._loop = loop
         self._wakeup: Any = None
-        # CancelledError, to be raised; None while waiting.
-        self._result: Any = None
+        # What it was woken with; None while waiting, -1 if cancelled.
+        self._ready: int | None = None
+        # Doesn't raise, and is no Python function: it's called with each wait.
+        self.result: Callable[[], Any] = bool
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        if self._result is None:
+        if self._ready is None:
             self._asyncio_future_blocking = True
             yield self
-        # The task has called result(), which raised if there was none.
-        return self._result
-
-    def get_loop(self) -> Any:
-        return self._loop
+        return self._ready
 
     def add_done_callback(self, wakeup: Any, *, context: Any) -> None:
         self._wakeup, self._context = wakeup, context
-        if self._result is not None:
+        if self._ready is not None:
             self._loop.call_soon(wakeup, self, context=context)
 
     def done(self) -> bool:
-        return self._result is not None
-
-    def cancelled(self) -> bool:
-        return self._result is asyncio.CancelledError
-
-    def result(self) -> Any:
-        if self._result is asyncio.CancelledError:
-            raise asyncio.CancelledError
-        return self._result
+        return self._ready is not None
 
     def cancel(self, msg: Any = None) -> bool:
-        if self._result is not None:
+        if self._ready is not None:
             return False
-        self._result = asyncio.CancelledError
-        self._schedule()
+        self.result = _raise_cancelled
+        self.set_result(-1)
         return True
 
-    def set_result(self, value: int) -> None:
-        self._result = value
-        self._schedule()
-
-    def _schedule(self) -> None:
+    def set_result(self, ready: int) -> None:
+        self._ready = ready
         if self._wakeup is not None:
             self._loop.call_soon(self._wakeup, self, context=self._context)
 
-    def resume(self, value: int) -> None:
+    def resume(self, ready: int) -> None:
         """
         Set the result and run the task's next step, now.
         """
-        self._result = value
+        self._ready = ready
         if self._wakeup is not None:
             self._context.run(self._wakeup, self)
 
@@ -221,7 +221,7 @@ class AsyncioFdWatch:
             self._stop_reading()
         elif type(waiter) is not ReadyWaiter:
             self._wake(READ)
-        elif waiter._result is None:
+        elif waiter._ready is None:
             waiter.resume(READ)
 
     def _wake(self, ready: int) -> None:

@@ -28,6 +28,8 @@ class Grant:
     The right to one of the pool's ``max_size`` places.
     """
 
+    __slots__ = ()
+
 
 class OpenOne(Grant):
     """
@@ -41,7 +43,7 @@ class OpenOne(Grant):
 OPEN_ONE = OpenOne()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Pooled(Grant):
     """
     A physical connection and what the pool must know about it.
@@ -81,7 +83,7 @@ class Waiting(Protocol):
     def done(self) -> bool: ...
 
 
-@dataclass
+@dataclass(slots=True)
 class Pool:
     """
     Counts and queues; see the module.
@@ -156,7 +158,9 @@ class Pool:
         elif self.waiters:
             self._pass_on(pooled)
         else:
-            self._keep(pooled)
+            pooled.holder = None
+            self.leased.remove(pooled)
+            self.idle.append(pooled)
 
     def discard(self, pooled: Pooled) -> None:
         """
@@ -186,14 +190,11 @@ class Pool:
                 waiter.set_result(grant)
                 return
         if isinstance(grant, Pooled):
-            self._keep(grant)
+            grant.holder = None
+            self.leased.discard(grant)
+            self.idle.append(grant)
         else:
             self.size -= 1
-
-    def _keep(self, pooled: Pooled) -> None:
-        pooled.holder = None
-        self.leased.discard(pooled)
-        self.idle.append(pooled)
 
     def retire(self) -> float | None:
         """

@@ -128,7 +128,8 @@ class ScopedStorage:
         object.__setattr__(self, "of_threads", of_threads)
 
     def __getattr__(self, alias: str) -> Any:
-        scope = current_scope()
+        # The first look is for threads, which shall not pay for tasks.
+        scope = None if running_loop() is None else current_scope()
         if scope is None:
             return getattr(self.of_threads, alias)
         try:

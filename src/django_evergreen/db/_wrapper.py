@@ -18,7 +18,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.asyncio import async_unsafe
+from greenlet import getcurrent
 
+from ..bridge._greenlets import BridgeGreenlet
 from ..bridge._loops import current_hub, current_task, running_loop
 from ..bridge._switch import in_bridge, release_when_idle
 from . import _transactions
@@ -140,6 +142,7 @@ class ScopedWrapper(BaseDatabaseWrapper):
                 connection.close()
             pool.failed_to_open()
             raise
+        self.close_at = None
         self._hold(pool.opened(self.connection), scope)
 
     def _attach(self, pooled: Pooled, scope: Scope) -> None:
@@ -147,25 +150,24 @@ class ScopedWrapper(BaseDatabaseWrapper):
         Do what ``connect()`` does, for a connection that is set up already.
         """
         self.connection = pooled.connection
-        self.in_atomic_block = False
+        self._reset_transaction_state()
+        self._hold(pooled, scope)
+
+    def _reset_transaction_state(self) -> None:
+        self.in_atomic_block = self.needs_rollback = False
+        self.closed_in_transaction = self.errors_occurred = False
         self.savepoint_ids: list[str] = []
         self.atomic_blocks: list[Any] = []
-        self.needs_rollback = False
-        self.closed_in_transaction = False
-        self.errors_occurred = False
-        self.health_check_enabled = False
-        self.health_check_done = True
-        self.close_at = None
         self.run_on_commit: list[Any] = []
+        self.health_check_enabled, self.health_check_done = False, True
         self.autocommit = self.settings_dict["AUTOCOMMIT"]
-        self._hold(pooled, scope)
+        # Django's own ageing is the pool's business here.
+        self.close_at = None
 
     def _hold(self, pooled: Pooled, scope: Scope) -> None:
         self._lease = pooled
         pooled.holder = scope
         pooled.connection.lease = scope
-        # Django's own ageing is the pool's business here.
-        self.close_at = None
         scope.leased.append(self)
         release_when_idle(scope.release_idle)
 
@@ -262,15 +264,15 @@ class ScopedWrapper(BaseDatabaseWrapper):
         Take the short way of :meth:`connect`, the usual one: a connection is
         idle, and there is nothing to check.
         """
-        pool = self._pool
+        pool, settings_dict, g = self._pool, self.settings_dict, getcurrent()
         if (
             pool is not None
-            and pool.database == self.settings_dict["NAME"]
-            and _transactions.is_outside(self.alias)
+            and pool.database == settings_dict["NAME"]
+            and not settings_dict["CONN_HEALTH_CHECKS"]
+            and type(g) is BridgeGreenlet
             and current_task() is scope.task
-            and in_bridge()
-            and not self.settings_dict["CONN_HEALTH_CHECKS"]
-            and not (self.in_atomic_block and self.closed_in_transaction)
+            and _transactions.is_outside(self.alias)
+            and not self.closed_in_transaction
         ):
             pooled = pool.get_idle()
             if pooled is not None:
@@ -348,9 +350,8 @@ class ScopedWrapper(BaseDatabaseWrapper):
         # Not None, which would make it a thread's.
         self._scope = ENDED
         self.connection = None
-        self.in_atomic_block = self.needs_rollback = False
-        self.closed_in_transaction = self.force_debug_cursor = False
-        self.savepoint_ids, self.atomic_blocks, self.run_on_commit = [], [], []
+        self._reset_transaction_state()
+        self.force_debug_cursor = False
         self.savepoint_state = 0
         self.rollback_exc = None
         self.execute_wrappers = []

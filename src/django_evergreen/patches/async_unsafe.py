@@ -13,7 +13,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ..bridge import in_bridge
+from greenlet import getcurrent
+
+from ..bridge._greenlets import BridgeGreenlet
 from ._patch import Patch
 
 REMEDY = (
@@ -27,10 +29,11 @@ _DJANGO_DB = str(Path("django/db/models"))
 
 def _make_get_running_loop(original: Any) -> Any:
     def get_running_loop() -> Any:
-        if in_bridge():
+        loop = original()
+        if type(getcurrent()) is BridgeGreenlet:
             # How asyncio says that none is running.
             raise RuntimeError
-        return original()
+        return loop
 
     return get_running_loop
 

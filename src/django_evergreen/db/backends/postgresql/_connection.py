@@ -93,6 +93,20 @@ def conninfo_attempts(params: Any) -> Any:
     return suspend(_conninfo_attempts_async.conninfo_attempts_async(params))
 
 
+def _until(deadline: float, wait: Any) -> Any:
+    """
+    Return a wait that raises when it has taken until the deadline.
+    """
+
+    def wait_until(events: int) -> int:
+        ready: int = wait(events, timeout=max(0.0, deadline - monotonic()))
+        if not ready:
+            raise e._WaitTimeout("wait timeout expired")
+        return ready
+
+    return wait_until
+
+
 def _rebind_connect() -> Any:
     """
     Return psycopg's ``Connection.connect`` looking up the two functions above.
@@ -148,47 +162,44 @@ class Connection(psycopg.Connection[Any]):
     ) -> Any:
         if self._hub is None:
             return super().wait(gen, interval, timeout)
-        g: Any = getcurrent()
-        if type(g) is not BridgeGreenlet or g.hub is not self._hub:
-            self._refuse_outside()
-        lease = self.lease
-        if lease is not None and current_task() is not lease.task:
-            self._refuse_stale()
-        # Checked before anything is sent: a statement can't be left half-way.
-        if g.refusal is not None:
-            if g.closed:
-                # The COMMIT or ROLLBACK that is due can't be sent any more.
-                self._finish()
-            g.refusal(None)
+        self._check_may_wait()
+        wait = self._watch.wait
+        if timeout is not None:
+            wait = _until(monotonic() + timeout, wait)
         try:
-            return self._drive(gen, timeout)
+            events = next(gen)
+            while True:
+                try:
+                    ready = wait(events)
+                except e._WaitTimeout:
+                    raise
+                except BaseException:
+                    self._interrupted(gen, events)
+                    raise
+                events = gen.send(ready)
+        except StopIteration as stop:
+            return stop.value
         finally:
             # libpq closes the descriptor by itself when the server is gone;
             # the next connection gets the same number.
             if self.pgconn.status != OK:
                 self._watch.close()
 
-    def _drive(self, gen: Any, timeout: float | None) -> Any:
+    def _check_may_wait(self) -> None:
         """
-        Suspend for each wait that the generator asks for; return its result.
+        Refuse before anything is sent: a statement can't be left half-way.
         """
-        wait, remaining = self._watch.wait, timeout
-        deadline = None if timeout is None else monotonic() + timeout
-        try:
-            events = next(gen)
-            while True:
-                try:
-                    ready = wait(events, timeout=remaining)
-                except BaseException:
-                    self._interrupted(gen, events)
-                    raise
-                events = gen.send(ready)
-                if deadline is not None:
-                    remaining = deadline - monotonic()
-                    if remaining <= 0:
-                        raise e._WaitTimeout("wait timeout expired")
-        except StopIteration as stop:
-            return stop.value
+        g: Any = getcurrent()
+        if type(g) is not BridgeGreenlet or g.hub is not self._hub:
+            self._refuse_outside()
+        lease = self.lease
+        if lease is not None and current_task() is not lease.task:
+            self._refuse_stale()
+        if g.refusal is not None:
+            if g.closed:
+                # The COMMIT or ROLLBACK that is due can't be sent any more.
+                self._finish()
+            g.refusal(None)
 
     def _interrupted(self, gen: Any, events: int) -> None:
         """
