@@ -10,6 +10,9 @@ import inspect
 import pytest
 import uvloop
 
+# Not in asyncio's debug mode, which PYTHONDEVMODE would switch on: it takes
+# several times as long, and some tests are about how long the loop is held.
+DEBUG = False
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
@@ -34,7 +37,7 @@ def run(loop_factory):
     """
 
     def run(coroutine):
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
+        with asyncio.Runner(debug=DEBUG, loop_factory=loop_factory) as runner:
             return runner.run(coroutine)
 
     return run
@@ -47,6 +50,6 @@ def pytest_pyfunc_call(pyfuncitem):
     wanted = inspect.signature(pyfuncitem.obj).parameters
     arguments = {name: pyfuncitem.funcargs[name] for name in wanted}
     loop_factory = pyfuncitem.callspec.params["loop_factory"]
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
+    with asyncio.Runner(debug=DEBUG, loop_factory=loop_factory) as runner:
         runner.run(pyfuncitem.obj(**arguments))
     return True

@@ -219,7 +219,9 @@ class AsyncioFdWatch:
         if waiter is None:
             self.suspect = True
             self._stop_reading()
-        elif type(waiter) is not ReadyWaiter:
+        elif self._poll is not None or type(waiter) is not ReadyWaiter:
+            # libuv calls this with pointers to its own stack in its hands, and
+            # to switch to a greenlet moves that stack away: not from here.
             self._wake(READ)
         elif waiter._ready is None:
             waiter.resume(READ)
