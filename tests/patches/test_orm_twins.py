@@ -156,6 +156,15 @@ OWNERS = {
 }
 
 
+# Django's count() and exists() of many-to-many managers ask the table between the
+# models only; their a-twins, which Django inherits from the QuerySet, ask both.
+DIFFERS_IN_DJANGO = {
+    (owner, name)
+    for owner in ("many to many", "reverse many to many")
+    for name in ("acount", "aexists")
+}
+
+
 @pytest.mark.parametrize("owner", OWNERS)
 async def test_a_methods_give_the_same_result_by_the_same_sql(owner, data):
     make, cases = OWNERS[owner]
@@ -168,7 +177,8 @@ async def test_a_methods_give_the_same_result_by_the_same_sql(owner, data):
         arguments = cases[name]
         if name == "aget_or_create" and owner == "nullable reverse foreign key":
             arguments = lambda: [kw(**new_book(rating=77))]  # noqa: E731
-        seen = await assert_twins(make, name, arguments)
+        same_sql = (owner, name) not in DIFFERS_IN_DJANGO
+        seen = await assert_twins(make, name, arguments, same_sql=same_sql)
         queries += len(seen.sql)
     assert queries
 
