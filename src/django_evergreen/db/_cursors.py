@@ -67,22 +67,33 @@ def _close_abandoned(wrapper: Any, cursor: Any) -> None:
     """
     Close a cursor where nobody may wait for it.
     """
-    wrapper._lease.pins -= 1
-    if wrapper._is_pinned():
-        # In a transaction, whose end closes it.
+    pooled = wrapper._lease
+    pooled.pins -= 1
+    if wrapper.in_atomic_block or not wrapper.autocommit:
+        # The end of the transaction closes it.
         return
     if running_loop() is None:
         wrapper.drop_lease()
-    else:
-        pool = wrapper._pool
-        current_hub().spawn(_close_and_give_back(pool, wrapper.surrender(), cursor))
+        return
+    pooled.abandoned.append(cursor)
+    if not pooled.pins:
+        close_and_give_back(wrapper._pool, wrapper.surrender())
 
 
-async def _close_and_give_back(pool: Any, pooled: Any, cursor: Any) -> None:
-    # The cursor's task has lost its lease; this one needs none.
+def close_and_give_back(pool: Any, pooled: Any) -> None:
+    """
+    Close the abandoned cursors of a connection in a task of its own, and give the
+    connection back to its pool then. Suspends: no.
+    """
+    current_hub().spawn(_close_and_give_back(pool, pooled))
+
+
+async def _close_and_give_back(pool: Any, pooled: Any) -> None:
+    # The cursors' task has lost its lease; this one needs none.
     pooled.connection.lease = None
     try:
-        await run_sync(cursor.close)
+        while pooled.abandoned:
+            await run_sync(pooled.abandoned.pop().close)
     except Exception:
         logger.exception("Error while closing an abandoned cursor; it is dropped.")
         pool.discard(pooled)

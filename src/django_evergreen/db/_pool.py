@@ -58,6 +58,8 @@ class Pooled(Grant):
     holder: Any = None
     # How many open cursors need it kept by its holder.
     pins: int = 0
+    # Cursors that are to be closed before the next user gets it.
+    abandoned: list[Any] = field(default_factory=list)
 
 
 class _Ended:

@@ -24,7 +24,7 @@ from ..bridge._greenlets import BridgeGreenlet
 from ..bridge._loops import current_hub, current_task, running_loop
 from ..bridge._switch import in_bridge, release_when_idle
 from . import _transactions
-from ._cursors import watch_chunked_cursor
+from ._cursors import close_and_give_back, watch_chunked_cursor
 from ._engines import ENGINES
 from ._options import PoolOptions, read_pool_options
 from ._pool import ENDED, Pooled
@@ -190,7 +190,11 @@ class ScopedWrapper(BaseDatabaseWrapper):
         if state is ConnectionState.BROKEN:
             self.drop_lease()
         elif state is ConnectionState.CLEAN and not self._is_pinned():
-            self._pool.give_back(self.surrender())
+            pool, pooled = self._pool, self.surrender()
+            if pooled.abandoned:
+                close_and_give_back(pool, pooled)
+            else:
+                pool.give_back(pooled)
 
     def _is_clean(self) -> bool:
         return self.connection_state(self.connection) is ConnectionState.CLEAN
@@ -238,7 +242,7 @@ class ScopedWrapper(BaseDatabaseWrapper):
         if self._lease is None:
             return super()._close()
         if not self._is_pinned() and self._is_clean():
-            self._pool.give_back(self.surrender())
+            self.release_if_idle()
             return None
         pooled, in_atomic_block = self._lease, self.in_atomic_block
         # Django wants the closed connection left in place in an atomic block.

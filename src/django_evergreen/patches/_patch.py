@@ -23,8 +23,8 @@ class Patch:
     Replaces ``attribute`` of ``target`` by ``make(original)``.
 
     ``target`` is a module, or ``"module:Object"``. ``app`` names the Django app
-    without which the module can't be imported, ``since`` the first Django in
-    which there is anything to patch.
+    without which the module can't be imported. ``since`` is the first Django in
+    which there is anything to patch, ``until`` the first in which no more.
     """
 
     target: str
@@ -32,6 +32,7 @@ class Patch:
     make: Callable[[Any], Any]
     app: str | None = None
     since: tuple[int, int] = (5, 2)
+    until: tuple[int, int] = (6, 2)
     # What was there before, while the patch is applied.
     original: Any = _MISSING
     replacement: Any = _MISSING
@@ -44,7 +45,7 @@ class Patch:
         return self.original is not _MISSING
 
     def is_needed(self) -> bool:
-        return self.since <= django.VERSION and (
+        return self.since <= django.VERSION[:2] < self.until and (
             self.app is None or apps.is_installed(self.app)
         )
 

@@ -14,4 +14,5 @@ AUTH = "django.contrib.auth"
 PATCHES = [
     call_sites("django.contrib.auth.backends", is_django_s, app=AUTH),
     call_sites("django.contrib.auth.decorators", is_django_s, app=AUTH),
+    call_sites("django.contrib.auth.middleware", is_django_s, app=AUTH, until=(6, 1)),
 ]

@@ -20,7 +20,10 @@ def is_in_memory_or_database(fn: Any) -> bool:
     """
     Return whether a bound method belongs to a cache that doesn't block.
     """
-    return any(cls.__module__ in _ON_LOOP for cls in type(fn.__self__).__mro__)
+    return any(
+        cls.__module__ in _ON_LOOP
+        for cls in type(getattr(fn, "__self__", None)).__mro__
+    )
 
 
 PATCHES = [call_sites("django.core.cache.backends.base", is_in_memory_or_database)]
