@@ -43,6 +43,9 @@ bench: $(VENV)/.test ## measure, side by side with stock Django
 
 # One stamp for each dependency group, renewed when the requirements change.
 $(VENV)/.demo $(VENV)/.test $(VENV)/.matrix $(VENV)/.lint: $(VENV)/.%: pyproject.toml | $(BIN)/python
+	@# The first pip that knows dependency groups. Here, where it is tried again
+	@# if the registry failed.
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable . --group $*
 	@touch $@
 
@@ -51,5 +54,3 @@ $(BIN)/python:
 		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.13 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "$(PYTHON) could not make a virtual environment. Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	@# The first pip that knows dependency groups.
-	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'

