@@ -108,8 +108,8 @@ async def test_wait_is_cancelled(pair):
     watch = current_hub().watch(pair[0].fileno())
     task = asyncio.create_task(run_sync(watch.wait, READ))
     await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    task.cancel("its message")
+    with pytest.raises(asyncio.CancelledError, match="its message"):
         await task
     watch.close()
 

@@ -10,6 +10,7 @@ import contextvars
 import select
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from functools import partial
 from typing import Any, NoReturn
 
 from ._loops import READ, WRITE, Hub
@@ -89,8 +90,11 @@ async def _absorbing_cancellation(waiter: asyncio.Future[Any]) -> Any:
     return waiter.result()
 
 
-def _raise_cancelled() -> NoReturn:
-    raise asyncio.CancelledError
+def _raise_cancelled(msg: Any) -> NoReturn:
+    # With its message, by which anyio knows its own cancellations.
+    if msg is None:
+        raise asyncio.CancelledError
+    raise asyncio.CancelledError(msg)
 
 
 class ReadyWaiter:
@@ -140,7 +144,7 @@ class ReadyWaiter:
     def cancel(self, msg: Any = None) -> bool:
         if self._ready is not None:
             return False
-        self.result = _raise_cancelled
+        self.result = partial(_raise_cancelled, msg)
         self.set_result(-1)
         return True
 

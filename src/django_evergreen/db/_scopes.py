@@ -45,7 +45,9 @@ def current_scope() -> Scope | None:
 
 
 def _end_scope(task: Any) -> None:
-    _scopes.pop(task).end()
+    scope = _scopes.pop(task, None)
+    if scope is not None:
+        scope.end()
 
 
 class Scope:
@@ -109,10 +111,20 @@ class Scope:
         self._parent = None
 
 
+def _forget_scopes(hub: Hub) -> None:
+    """
+    End the scopes of tasks that will not end: their loop was closed under them.
+    """
+    for task, scope in list(_scopes.items()):
+        if scope.hub is hub and hub.is_closed():
+            _end_scope(task)
+
+
 def spare_wrappers(hub: Hub, alias: str) -> deque[Any]:
     spares: dict[str, deque[Any]] | None = getattr(hub, "spare_wrappers", None)
     if spares is None:
         spares = hub.spare_wrappers = {}  # type: ignore[attr-defined]
+        hub.on_close(lambda: _forget_scopes(hub))
     if alias not in spares:
         spares[alias] = deque(maxlen=MAX_SPARE_WRAPPERS)
     return spares[alias]

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import connections
+
 from ..bridge._loops import current_hub
+from ._engines import ENGINES
 from ._pools import pools_of
 from ._scopes import spare_wrappers
 
@@ -21,5 +24,7 @@ def on_setting_changed(*, setting: str, **kwargs: Any) -> None:
     if setting in _ABOUT_CONNECTIONS:
         hub = current_hub()
         for alias, pool in pools_of(hub).items():
-            pool.clear()
             spare_wrappers(hub, alias).clear()
+            # SQLite knows no time zone, and may keep its data in a connection.
+            if connections.settings[alias]["ENGINE"] == ENGINES["postgresql"]:
+                pool.clear()

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 
+import anyio
 import psycopg
 import pytest
 from django.db import (
@@ -315,6 +316,20 @@ async def test_query_times_out_as_asyncio_says(observe, db):
             await run_sync(sql, "SELECT pg_sleep(60)")
     assert not others_running(observe, "pg_sleep(60)")
     assert asyncio.current_task().cancelling() == 0
+
+
+async def test_query_is_cancelled_by_an_anyio_scope_which_cancels_again_and_again(
+    observe, db
+):
+    started = time.process_time()
+    with anyio.move_on_after(0.05) as scope:
+        await run_sync(sql, "SELECT pg_sleep(60)")
+    assert scope.cancelled_caught
+    assert not others_running(observe, "pg_sleep(60)")
+    assert await run_sync(sql, "SELECT 1") == 1
+    assert statistics().size == 1
+    # Absorbing each of them would keep a core busy until the server answers.
+    assert time.process_time() - started < 0.5
 
 
 async def test_many_queries_cancelled_at_random_leave_the_pool_whole(observe, db):

@@ -17,6 +17,7 @@ from django.db import (
     connections,
     transaction,
 )
+from django.test import override_settings
 
 from django_evergreen.bridge import await_, run_sync
 from django_evergreen.db import statistics
@@ -294,6 +295,12 @@ async def test_database_in_memory_outlives_a_task_that_dies_in_a_transaction(
 
     await asyncio.create_task(die())
     assert await run_sync(sql, "SELECT count(*) FROM t") == 0
+
+
+async def test_database_in_memory_outlives_changed_settings(in_memory):
+    await run_sync(lambda: connection.cursor().execute("CREATE TABLE t (n int)"))
+    with override_settings(TIME_ZONE="Europe/Berlin"):
+        assert await run_sync(sql, "SELECT count(*) FROM t") == 0
 
 
 async def test_factory_option_is_refused_in_the_bridge(db):
