@@ -145,8 +145,8 @@ def median_ratio(values, baseline):
 
 def main():
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--times", type=int, default=200, help="calls in a round")
+    parser.add_argument("--rounds", type=int, default=16)
+    parser.add_argument("--times", type=int, default=1000, help="calls in a round")
     parser.add_argument("--uvloop", action="store_true", help="instead of asyncio")
     options = parser.parse_args()
     server = PostgreSQLServer()

@@ -97,7 +97,7 @@ def test_missing_driver():
 
 def test_psycopg_that_is_too_old():
     said = configure(POSTGRESQL, "import psycopg; psycopg.__version__ = '3.2.9'")
-    assert "needs psycopg 3.3 or newer; you have psycopg 3.2.9" in said
+    assert "needs psycopg 3.3.6 or newer; you have psycopg 3.2.9" in said
     assert "pip install --upgrade" in said
 
 

@@ -1,8 +1,47 @@
 """
-The backends of this package, by the vendor that they serve.
+Which backends work in tasks: those of this package, with its app installed.
 """
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
 PREFIX = "django_evergreen.db.backends."
+# By the vendor that they serve.
 ENGINES = {"postgresql": PREFIX + "postgresql", "sqlite": PREFIX + "sqlite3"}
+
+
+def check_app_is_installed() -> None:
+    """
+    Refuse to work without the patches: tasks would share connections.
+    """
+    if not any(app.startswith("django_evergreen") for app in settings.INSTALLED_APPS):
+        msg = (
+            "A database has an ENGINE of django_evergreen, which works only with its "
+            "app. Add 'django_evergreen' to INSTALLED_APPS."
+        )
+        raise ImproperlyConfigured(msg)
+
+
+def forbid_in_tasks(wrapper: Any) -> None:
+    """
+    Make a wrapper of another backend refuse to connect in a task.
+    """
+    if wrapper.settings_dict["ENGINE"] != "django.db.backends.dummy":
+        wrapper.connect = partial(_refuse_engine, wrapper)
+
+
+def _refuse_engine(wrapper: Any) -> None:
+    engine = wrapper.settings_dict["ENGINE"]
+    remedy = "Query this database in a thread: `await asyncio.to_thread(function)`."
+    if wrapper.vendor in ENGINES:
+        remedy = f"Set it to {ENGINES[wrapper.vendor]!r}."
+    msg = (
+        f"DATABASES[{wrapper.alias!r}] has the ENGINE {engine!r}, which would block "
+        f"the event loop. {remedy}"
+    )
+    raise ImproperlyConfigured(msg)

@@ -14,7 +14,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..bridge._loops import Hub, current_hub, current_task, running_loop
-from ._wrapper import ScopedWrapper, forbid_in_tasks
+from ._engines import forbid_in_tasks
+from ._wrapper import ScopedWrapper
 
 logger = logging.getLogger("django_evergreen.scopes")
 

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.asyncio import async_unsafe
@@ -25,7 +22,7 @@ from ..bridge._loops import current_hub, current_task, running_loop
 from ..bridge._switch import in_bridge, release_when_idle
 from . import _transactions
 from ._cursors import close_and_give_back, watch_chunked_cursor
-from ._engines import ENGINES
+from ._engines import check_app_is_installed
 from ._options import PoolOptions, read_pool_options
 from ._pool import ENDED, Pooled
 from ._pools import LoopPool, pools_of
@@ -70,7 +67,7 @@ class ScopedWrapper(BaseDatabaseWrapper):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        _check_app_is_installed()
+        check_app_is_installed()
 
     # None while nothing is attached.
     connection: Any
@@ -361,38 +358,6 @@ class ScopedWrapper(BaseDatabaseWrapper):
         self.execute_wrappers = []
         self.queries_log = deque(maxlen=self.queries_limit)
         return self
-
-
-def _check_app_is_installed() -> None:
-    """
-    Refuse to work without the patches: tasks would share connections.
-    """
-    if not any(app.startswith("django_evergreen") for app in settings.INSTALLED_APPS):
-        msg = (
-            "A database has an ENGINE of django_evergreen, which works only with its "
-            "app. Add 'django_evergreen' to INSTALLED_APPS."
-        )
-        raise ImproperlyConfigured(msg)
-
-
-def forbid_in_tasks(wrapper: Any) -> None:
-    """
-    Make a wrapper of another backend refuse to connect in a task.
-    """
-    if wrapper.settings_dict["ENGINE"] != "django.db.backends.dummy":
-        wrapper.connect = partial(_refuse_engine, wrapper)
-
-
-def _refuse_engine(wrapper: Any) -> None:
-    engine = wrapper.settings_dict["ENGINE"]
-    remedy = "Query this database in a thread: `await asyncio.to_thread(function)`."
-    if wrapper.vendor in ENGINES:
-        remedy = f"Set it to {ENGINES[wrapper.vendor]!r}."
-    msg = (
-        f"DATABASES[{wrapper.alias!r}] has the ENGINE {engine!r}, which would block "
-        f"the event loop. {remedy}"
-    )
-    raise ImproperlyConfigured(msg)
 
 
 def expire_pools(alias: str) -> None:

@@ -25,8 +25,8 @@ except ImproperlyConfigured as error:
     )
     raise ImproperlyConfigured(_msg) from error
 
-# The first psycopg whose connection this package knows.
-MINIMUM_PSYCOPG = (3, 3)
+# The first psycopg whose waits have a deadline that this package can keep.
+MINIMUM_PSYCOPG = (3, 3, 6)
 
 if not is_psycopg3 or base.psycopg_version() < MINIMUM_PSYCOPG:
     _msg = (
