@@ -111,7 +111,9 @@ class ScopedWrapper(BaseDatabaseWrapper):
             if not isinstance(grant, Pooled):
                 self._open(pool, scope)
                 return
-            self._attach(grant, scope)
+            self.connection = grant.connection
+            self._reset_transaction_state()
+            self._hold(grant, scope, getcurrent())
             if not self.settings_dict["CONN_HEALTH_CHECKS"] or self._is_healthy(grant):
                 return
             self.drop_lease()
@@ -140,17 +142,12 @@ class ScopedWrapper(BaseDatabaseWrapper):
             pool.failed_to_open()
             raise
         self.close_at = None
-        self._hold(pool.opened(self.connection), scope)
-
-    def _attach(self, pooled: Pooled, scope: Scope) -> None:
-        """
-        Do what ``connect()`` does, for a connection that is set up already.
-        """
-        self.connection = pooled.connection
-        self._reset_transaction_state()
-        self._hold(pooled, scope)
+        self._hold(pool.opened(self.connection), scope, getcurrent())
 
     def _reset_transaction_state(self) -> None:
+        """
+        Do what ``connect()`` does besides connecting.
+        """
         self.in_atomic_block = self.needs_rollback = False
         self.closed_in_transaction = self.errors_occurred = False
         self.savepoint_ids: list[str] = []
@@ -161,12 +158,12 @@ class ScopedWrapper(BaseDatabaseWrapper):
         # Django's own ageing is the pool's business here.
         self.close_at = None
 
-    def _hold(self, pooled: Pooled, scope: Scope) -> None:
+    def _hold(self, pooled: Pooled, scope: Scope, g: Any) -> None:
         self._lease = pooled
         pooled.holder = scope
         pooled.connection.lease = scope
         scope.leased.append(self)
-        release_when_idle(scope.release_idle)
+        g.on_idle = scope.release_idle
 
     def _is_healthy(self, pooled: Pooled) -> bool:
         if self._pool.rested(pooled) < HEALTHY_FOR:
@@ -277,7 +274,9 @@ class ScopedWrapper(BaseDatabaseWrapper):
         ):
             pooled = pool.get_idle()
             if pooled is not None:
-                self._attach(pooled, scope)
+                self.connection = pooled.connection
+                self._reset_transaction_state()
+                self._hold(pooled, scope, g)
 
     def make_cursor(self, cursor: Any) -> Any:
         if self._lease is None:

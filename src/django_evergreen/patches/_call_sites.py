@@ -52,9 +52,9 @@ def bridged(rule: Rule) -> Callable[..., Any]:
     ) -> Any:
         if fn is None:
             return partial(sync_to_async, thread_sensitive=thread_sensitive, **options)
-        if rule is always and thread_sensitive:
-            # Called at once, and often: a partial is the cheapest.
-            return partial(_call, fn)
+        if rule is always and thread_sensitive and not has_sync_parent.get():
+            # Called at once, in this context, and often: the shortest way.
+            return partial(run_sync, fn)
         if not thread_sensitive or not rule(fn):
             return in_thread(fn, thread_sensitive=thread_sensitive, **options)
         return markcoroutinefunction(partial(_call, fn))
