@@ -7,9 +7,6 @@ The cases are those of test_orm_twins.py, which awaits the a-methods in the brid
 from __future__ import annotations
 
 import inspect
-import re
-import threading
-from contextlib import asynccontextmanager
 
 import pytest
 from django.db import connection, transaction
@@ -18,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django_evergreen.bridge import run_sync
 from tests.app.models import Author, Book, Tag
 
+from .bare import no_new_thread, rolled_back, statements
 from .test_orm_twins import DIFFERS_IN_DJANGO, OWNERS, data
 from .twins import a_methods, collect, normal, split
 
@@ -45,12 +43,6 @@ def contents():
     return books, list(authors), list(tags)
 
 
-def statements(captured):
-    # Django names a server-side cursor after the task, or "sync" without one.
-    names = re.compile(r"_django_curs_\w+|\d+")
-    return [names.sub("N", query["sql"]) for query in captured.captured_queries]
-
-
 def without_loop(make, name, arguments):
     """
     Call the sync twin as a script does; return its result, SQL and effect.
@@ -64,20 +56,6 @@ def without_loop(make, name, arguments):
         outcome = normal(result), statements(captured), contents()
         transaction.set_rollback(True)
     return outcome
-
-
-@asynccontextmanager
-async def rolled_back():
-    """
-    A transaction around the awaits of this task, undone at its end.
-    """
-    block = transaction.atomic()
-    await run_sync(block.__enter__)
-    try:
-        yield
-    finally:
-        await run_sync(transaction.set_rollback, True)
-        await run_sync(block.__exit__, None, None, None)
 
 
 async def awaited(make, name, arguments):
@@ -115,9 +93,7 @@ def test_result_sql_and_effect_are_those_of_the_sync_twin(owner, data, run):
 async def test_no_a_method_starts_a_thread(owner, data):
     make, cases = OWNERS[owner]
     names = await run_sync(lambda: a_methods(make()))
-    # SQLite's connection has one thread, for as long as it is open.
     await Book.objects.acount()
-    before = set(threading.enumerate())
-    for name in names:
-        await awaited(make, name, cases[name])
-    assert set(threading.enumerate()) == before
+    with no_new_thread():
+        for name in names:
+            await awaited(make, name, cases[name])
