@@ -32,6 +32,38 @@ def test_hub_closes_with_its_loop(run):
     assert run(main()) is not first
 
 
+def test_closer_that_fails_does_not_keep_others_from_closing(run, caplog):
+    events = []
+
+    def fail():
+        raise ValueError("while closing")
+
+    async def main():
+        for closer in (lambda: events.append("closed"), fail):
+            current_hub().on_close(closer)
+
+    run(main())
+    assert events == ["closed"]
+    assert "while closing" in caplog.text
+
+
+def test_hub_s_own_tasks_end_before_their_loop(run):
+    events = []
+
+    async def clean_up():
+        await asyncio.sleep(0)
+        events.append("cleaned up")
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        current_hub().spawn(clean_up())
+        # Not as asyncio.run does, which cancels all tasks first.
+        await loop.shutdown_asyncgens()
+        assert events == ["cleaned up"]
+
+    run(main())
+
+
 def test_hub_of_a_loop_closed_without_ceremony_is_swept(loop_factory):
     events = []
 

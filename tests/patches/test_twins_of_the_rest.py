@@ -55,9 +55,7 @@ async def outcome_of_awaited(call):
         await run_sync(captured.__enter__)
         try:
             result = call()
-            result = await (
-                collect(result) if inspect.isasyncgen(result) else result
-            )
+            result = await (collect(result) if inspect.isasyncgen(result) else result)
         except Exception as error:
             result = error
         captured.__exit__(None, None, None)
@@ -99,9 +97,8 @@ PAGINATOR = {
     "apage_range": (),
     "avalidate_number": ("2",),
 }
-PAGE = {
-    name: ()
-    for name in (
+PAGE = dict.fromkeys(
+    (
         "aend_index",
         "aget_object_list",
         "ahas_next",
@@ -110,8 +107,9 @@ PAGE = {
         "anext_page_number",
         "aprevious_page_number",
         "astart_index",
-    )
-}
+    ),
+    (),
+)
 BAD_NUMBERS = [0, 9, "x", None]
 
 
@@ -202,13 +200,9 @@ def test_anonymous_user(user, run):
     assert set(names) == set(ANONYMOUS)
     for name in names:
         arguments = ANONYMOUS[name]
-        expected = outcome_of(
-            lambda: getattr(AnonymousUser(), name[1:])(*arguments)  # noqa: B023
-        )
+        expected = outcome_of(lambda: getattr(AnonymousUser(), name[1:])(*arguments))
         seen = run(
-            outcome_of_awaited(
-                lambda: getattr(AnonymousUser(), name)(*arguments)  # noqa: B023
-            )
+            outcome_of_awaited(lambda: getattr(AnonymousUser(), name)(*arguments))
         )
         assert seen == expected, name
 
@@ -232,14 +226,8 @@ def test_remote_user_backend(user, run):
         # Each with a user that has cached no permission yet.
         arguments = [REMOTE[name](User.objects.get()) for _ in range(2)]
         backend = RemoteUserBackend()
-        expected = outcome_of(
-            lambda: getattr(backend, name[1:])(*arguments[0])  # noqa: B023
-        )
-        seen = run(
-            outcome_of_awaited(
-                lambda: getattr(backend, name)(*arguments[1])  # noqa: B023
-            )
-        )
+        expected = outcome_of(lambda: getattr(backend, name[1:])(*arguments[0]))
+        seen = run(outcome_of_awaited(lambda: getattr(backend, name)(*arguments[1])))
         assert seen[0] == expected[0], name
         # What creates a user contains the time.
         if name != "aauthenticate":
@@ -248,9 +236,7 @@ def test_remote_user_backend(user, run):
 
 def test_natural_key_of_groups(user, run):
     expected = outcome_of(lambda: Group.objects.get_by_natural_key("group"))
-    seen = run(
-        outcome_of_awaited(lambda: Group.objects.aget_by_natural_key("group"))
-    )
+    seen = run(outcome_of_awaited(lambda: Group.objects.aget_by_natural_key("group")))
     assert seen == expected
 
 

@@ -13,8 +13,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from functools import partial
 from typing import Any, NoReturn
 
-from ._loops import READ, WRITE, Hub
+from ._loops import READ, WRITE, Hub, logger
 from ._switch import run_sync, suspend
+
+# Seconds that cleaning up may take when the loop ends.
+BACKGROUND_TIMEOUT = 5.0
 
 
 class AsyncioHub(Hub):
@@ -35,10 +38,25 @@ class AsyncioHub(Hub):
         try:
             yield
         finally:
-            if self._background:
-                await asyncio.wait(self._background)
+            await self._end_background()
             for closer in self.take_closers():
-                await run_sync(closer)
+                try:
+                    await run_sync(closer)
+                except Exception:
+                    # The others have to be closed all the same.
+                    logger.exception("Error while closing what %r held.", self)
+
+    async def _end_background(self) -> None:
+        """
+        Give the hub's own tasks a moment to end by themselves, then cancel them.
+        """
+        if not self._background:
+            return
+        _, late = await asyncio.wait(self._background, timeout=BACKGROUND_TIMEOUT)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
 
     def is_closed(self) -> bool:
         return bool(self.loop.is_closed())

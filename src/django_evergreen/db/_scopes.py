@@ -101,7 +101,7 @@ class Scope:
                 continue
             if wrapper._lease is not None:
                 logger.warning(
-                    "The task %r ended with %s on %r. It was rolled back.",
+                    "The task %r ended with %s on %r. Its connection was closed.",
                     self.task.get_name(),
                     wrapper.describe_hold(),
                     alias,
