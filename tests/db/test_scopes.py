@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection, connections, transaction
 from django.db.backends.sqlite3.base import DatabaseWrapper as StockWrapper
 
 from django_evergreen.bridge import await_, portal, run_sync
-from django_evergreen.db import TransactionNotOwned, statistics
+from django_evergreen.db import statistics
 from tests.app.models import Author
 
 
@@ -160,39 +160,12 @@ async def test_task_that_ends_in_a_transaction_is_rolled_back_and_reported(db, c
 
     with caplog.at_level(logging.WARNING, "django_evergreen"):
         await asyncio.create_task(forget(), name="the task")
-        await asyncio.sleep(0)
+        while held():
+            # Its connection is rolled back in the background.
+            await asyncio.sleep(0)
     assert "'the task' ended with an open transaction" in caplog.text
-    assert held() == 0
+    assert statistics().idle == 1
     assert await Author.objects.acount() == 0
-
-
-async def test_task_started_in_another_s_transaction_is_refused(db):
-    def begin():
-        with transaction.atomic():
-            Author.objects.create(name="A")
-            with pytest.raises(TransactionNotOwned, match="the parent"):
-                await_(asyncio.create_task(Author.objects.acount(), name="the child"))
-
-    await asyncio.create_task(run_sync(begin), name="the parent")
-
-
-async def test_thread_started_in_a_task_s_transaction_is_refused(db):
-    def begin():
-        with transaction.atomic():
-            Author.objects.create(name="A")
-            with pytest.raises(TransactionNotOwned, match="This thread"):
-                await_(asyncio.to_thread(Author.objects.count))
-
-    await run_sync(begin)
-
-
-def test_task_started_in_a_thread_s_transaction_is_refused(run, db):
-    async def query():
-        await run_sync(Author.objects.count)
-
-    with transaction.atomic():
-        with pytest.raises(TransactionNotOwned, match="a thread has open"):
-            run(query())
 
 
 async def test_task_started_before_a_transaction_is_not_affected(db):

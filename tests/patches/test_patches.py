@@ -50,17 +50,21 @@ def test_reverting_restores_the_original(patch):
     if not patch.is_needed():
         assert not patch.since <= django.VERSION[:2] < patch.until
         return
-    original = patch.original
-    assert vars(patch._owner())[patch.attribute] is patch.replacement
+
+    def current():
+        return vars(patch._owner()).get(patch.attribute)
+
+    original = None if patch.adds else patch.original
+    assert current() is patch.replacement
     patch.revert()
     try:
-        assert vars(patch._owner())[patch.attribute] is original
+        assert current() is original
         assert not patch.is_applied()
         patch.revert()
-        assert vars(patch._owner())[patch.attribute] is original
+        assert current() is original
     finally:
         patch.apply()
-    assert vars(patch._owner())[patch.attribute] is patch.replacement
+    assert current() is patch.replacement
 
 
 def test_reverted_django_is_stock(reverted):

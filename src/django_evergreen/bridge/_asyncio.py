@@ -5,6 +5,7 @@ asyncio, and every loop that speaks its API, as uvloop.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import contextvars
 import select
@@ -13,6 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from functools import partial
 from typing import Any, NoReturn
 
+from ..exceptions import NotInBridge
 from ._loops import READ, WRITE, Hub, logger
 from ._switch import run_sync, suspend
 
@@ -28,6 +30,8 @@ class AsyncioHub(Hub):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._background: set[asyncio.Task[None]] = set()
+        # What threads wait for.
+        self._of_threads: set[concurrent.futures.Future[Any]] = set()
         # Started by hand up to its yield, so that the loop knows it and closes
         # it in shutdown_asyncgens().
         self._shutdown_hook = self._until_shutdown()
@@ -92,11 +96,60 @@ class AsyncioHub(Hub):
         context = contextvars.copy_context()
         return self.loop.run_in_executor(None, context.run, fn)  # type: ignore[no-any-return]
 
+    def shield_from_levels(self) -> contextlib.AbstractContextManager[Any]:
+        """
+        Return a block in which anyio doesn't cancel again what it has cancelled.
+        """
+        anyio = sys.modules.get("anyio")
+        if anyio is None:
+            return contextlib.nullcontext()
+        return anyio.CancelScope(shield=True)  # type: ignore[no-any-return]
+
+    def run_from_thread(self, fn: Callable[[], Any]) -> Any:
+        """
+        Return ``fn()``, run in the bridge on this loop, in a task with the
+        context of the calling thread, which blocks meanwhile.
+        """
+        job = concurrent.futures.Future[Any]()
+        self._of_threads.add(job)
+        self.call_threadsafe(self._start, job, fn, contextvars.copy_context())
+        if self.is_closed():
+            self._refuse_threads()
+        try:
+            return job.result()
+        finally:
+            self._of_threads.discard(job)
+
+    def _start(self, job: Any, fn: Callable[[], Any], context: Any) -> None:
+        if len(self._of_threads) == 1:
+            # For those who still wait when the loop has stopped.
+            self.on_close(self._refuse_threads)
+        task = self.loop.create_task(run_sync(fn), context=context)
+        task.add_done_callback(partial(_settle, job))
+
+    def _refuse_threads(self) -> None:
+        for job in tuple(self._of_threads):
+            msg = f"{self!r} has ended, and with it what this thread waited for."
+            with contextlib.suppress(concurrent.futures.InvalidStateError):
+                job.set_exception(NotInBridge(msg))
+
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         # In an empty context: it is nobody's task, and in nobody's transaction.
         task = self.loop.create_task(coroutine, context=contextvars.Context())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _settle(job: concurrent.futures.Future[Any], task: asyncio.Task[Any]) -> None:
+    """
+    Give a thread what came of the task that worked for it.
+    """
+    error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    with contextlib.suppress(concurrent.futures.InvalidStateError):
+        if error is None:
+            job.set_result(task.result())
+        else:
+            job.set_exception(error)
 
 
 async def _absorbing_cancellation(waiter: asyncio.Future[Any]) -> Any:

@@ -44,7 +44,7 @@ class BridgeLock:
         waiter = current_hub().new_waiter()
         self._waiters.append(waiter)
         try:
-            suspend(waiter)
+            self._suspend(waiter)
         except BaseException:
             # Critical section: cancelled in the very tick of the hand-over.
             if waiter in self._waiters:
@@ -52,6 +52,12 @@ class BridgeLock:
             else:
                 self.release()
             raise
+
+    def _suspend(self, waiter: Waiter) -> None:
+        """
+        Wait, for subclasses that have more to do meanwhile.
+        """
+        suspend(waiter)
 
     def release(self) -> None:
         for waiter in self._waiters:

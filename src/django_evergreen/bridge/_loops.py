@@ -19,6 +19,7 @@ import logging
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from ..exceptions import NotInBridge
@@ -89,6 +90,9 @@ class Hub:
     What the bridge keeps for one event loop, or for a thread without one.
     """
 
+    # What a cancelled wait raises.
+    cancelled: type[BaseException] = asyncio.CancelledError
+
     def __init__(self, loop: Any) -> None:
         self.loop = loop
         self.thread_id = threading.get_ident()
@@ -138,6 +142,12 @@ class Hub:
         self._refuse()
 
     def run_in_thread(self, fn: Callable[[], Any]) -> Awaitable[Any]:
+        self._refuse()
+
+    def run_from_thread(self, fn: Callable[[], Any]) -> Any:
+        self._refuse()
+
+    def shield_from_levels(self) -> AbstractContextManager[Any]:
         self._refuse()
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:

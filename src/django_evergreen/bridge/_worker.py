@@ -53,12 +53,18 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def call(self, fn: Callable[[], Any], interrupt: Callable[[], None]) -> Any:
+    def call(
+        self,
+        fn: Callable[[], Any],
+        interrupt: Callable[[], None],
+        absorb: Callable[[BaseException], bool] | None = None,
+    ) -> Any:
         """
         Return ``fn()``, run in the thread.
 
         Suspends: yes. On cancellation: calls ``interrupt()``, waits until
-        ``fn`` has ended, then raises ``CancelledError``.
+        ``fn`` has ended, then raises ``CancelledError``; goes on instead if
+        ``absorb(error)`` returns True.
         """
         job = _Job(fn, waiter := self._hub.new_waiter())
         check_may_switch()
@@ -69,11 +75,18 @@ class Worker:
             self.lost = not job.finished
             interrupt()
             raise
-        except BaseException:
+        except BaseException as error:
+            absorbed = absorb is not None and absorb(error)
             if not job.finished:
-                interrupt()
+                if not absorbed:
+                    interrupt()
                 self._wait_for_end(job)
-            raise
+            if not absorbed or not job.finished:
+                raise
+        return self._outcome(job)
+
+    @staticmethod
+    def _outcome(job: _Job) -> Any:
         error = job.error
         if error is None:
             return job.result

@@ -1,19 +1,40 @@
 """
-Connections of tasks: scopes, pools and their errors.
+Connections and transactions of tasks: scopes, pools and their errors.
 """
 
 from __future__ import annotations
 
-from ._errors import LeaseEnded, PoolTimeout, TransactionNotOwned
+from ._commit_hooks import aon_commit
+from ._errors import (
+    LeaseEnded,
+    PoolTimeout,
+    TransactionDeadlock,
+    TransactionEnded,
+    TransactionNotOwned,
+    TransactionRolledBack,
+)
+from ._holding import hold_connection, new_connections
 from ._pools import PoolStatistics, statistics
 
 __all__ = [
     "LeaseEnded",
     "PoolStatistics",
     "PoolTimeout",
+    "TransactionDeadlock",
+    "TransactionEnded",
     "TransactionNotOwned",
+    "TransactionRolledBack",
+    "aon_commit",
+    "hold_connection",
+    "new_connections",
     "statistics",
 ]
 
-for _public in (PoolStatistics, statistics):
+for _public in (
+    PoolStatistics,
+    aon_commit,
+    hold_connection,
+    new_connections,
+    statistics,
+):
     _public.__module__ = __name__

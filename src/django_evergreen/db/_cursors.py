@@ -5,6 +5,8 @@ Cursors that keep the connection of their wrapper while they need it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..bridge._loops import current_hub, running_loop
@@ -77,25 +79,46 @@ def _close_abandoned(wrapper: Any, cursor: Any) -> None:
         return
     pooled.abandoned.append(cursor)
     if not pooled.pins:
-        close_and_give_back(wrapper._pool, wrapper.surrender())
+        close_and_give_back(wrapper, wrapper.surrender())
 
 
-def close_and_give_back(pool: Any, pooled: Any) -> None:
+def close_and_give_back(wrapper: Any, pooled: Any) -> None:
     """
     Close the abandoned cursors of a connection in a task of its own, and give the
     connection back to its pool then. Suspends: no.
     """
-    current_hub().spawn(_close_and_give_back(pool, pooled))
+    current_hub().spawn(
+        _give_back_after(wrapper._pool, pooled, partial(_close, pooled))
+    )
 
 
-async def _close_and_give_back(pool: Any, pooled: Any) -> None:
-    # The cursors' task has lost its lease; this one needs none.
+def restore_and_give_back(wrapper: Any, pooled: Any) -> None:
+    """
+    Same as :func:`close_and_give_back`, but roll back what is open, too.
+    """
+    restore, connection = wrapper.restore, pooled.connection
+    autocommit = wrapper.settings_dict["AUTOCOMMIT"]
+    pooled.pins = 0
+
+    def clean() -> None:
+        _close(pooled)
+        restore(connection, autocommit)
+
+    wrapper._pool.hub.spawn(_give_back_after(wrapper._pool, pooled, clean))
+
+
+def _close(pooled: Any) -> None:
+    while pooled.abandoned:
+        pooled.abandoned.pop().close()
+
+
+async def _give_back_after(pool: Any, pooled: Any, clean: Callable[[], None]) -> None:
+    # Its former task has lost the lease; this one needs none.
     pooled.connection.lease = None
     try:
-        while pooled.abandoned:
-            await run_sync(pooled.abandoned.pop().close)
+        await run_sync(clean)
     except Exception:
-        logger.exception("Error while closing an abandoned cursor; it is dropped.")
+        logger.exception("Error while cleaning a connection; it is dropped.")
         pool.discard(pooled)
     except BaseException:
         pool.discard(pooled)

@@ -13,6 +13,9 @@ from ..exceptions import EvergreenError
 class PoolTimeout(OperationalError, EvergreenError):
     """
     Raised when no connection became free within ``OPTIONS["pool"]["timeout"]``.
+
+    Or when a task did not get its turn on the connection of the transaction
+    which it has joined, within the same time.
     """
 
 
@@ -22,12 +25,40 @@ class LeaseEnded(InterfaceError, EvergreenError):
     """
 
 
+class TransactionEnded(TransactionManagementError, EvergreenError):
+    """
+    Raised when a task or a thread queries the database that was started inside
+    an ``atomic()`` block which has ended.
+    """
+
+
+class TransactionDeadlock(OperationalError, EvergreenError):
+    """
+    Raised when a task would wait for an ``atomic()`` block whose task waits for
+    this one.
+    """
+
+
+class TransactionRolledBack(TransactionManagementError, EvergreenError):
+    """
+    Raised at the end of an ``atomic()`` block that could not be committed, though
+    its own body raised nothing.
+    """
+
+
 class TransactionNotOwned(TransactionManagementError, EvergreenError):
     """
-    Raised when a task or a thread queries the database inside a transaction
-    that another task has opened.
+    Raised when code was started inside a transaction which it can't use, as that
+    belongs to a thread.
     """
 
 
-for _error in (PoolTimeout, LeaseEnded, TransactionNotOwned):
+for _error in (
+    PoolTimeout,
+    LeaseEnded,
+    TransactionEnded,
+    TransactionDeadlock,
+    TransactionRolledBack,
+    TransactionNotOwned,
+):
     _error.__module__ = "django_evergreen.db"

@@ -58,6 +58,8 @@ class Pooled(Grant):
     holder: Any = None
     # How many open cursors need it kept by its holder.
     pins: int = 0
+    # It was held for the state of its session, which the next one must not see.
+    has_session_state: bool = False
     # Cursors that are to be closed before the next user gets it.
     abandoned: list[Any] = field(default_factory=list)
 
@@ -68,6 +70,14 @@ class _Ended:
     """
 
     task = object()
+
+    def admits(self, connection: Any) -> bool:
+        return False
+
+    def interrupted(self, connection: Any, error: BaseException) -> None:
+        """
+        Do nothing: nobody has a transaction on a connection at rest.
+        """
 
     def __repr__(self) -> str:
         return "a task that has ended"

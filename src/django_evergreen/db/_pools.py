@@ -49,7 +49,7 @@ class LoopPool:
         self.options = options
         # What the connections were opened for; another name makes them useless.
         self.database: Any = None
-        self._hub = hub
+        self.hub = hub
         self._state = Pool(options, time.monotonic, broken)
         self._timer: Timer | None = None
         hub.on_close(self.close)
@@ -96,9 +96,9 @@ class LoopPool:
         options = self.options
         if options.max_waiting and len(self._state.waiters) >= options.max_waiting:
             raise PoolTimeout(self._exhausted(f"{options.max_waiting} already wait"))
-        waiter = self._hub.new_waiter()
+        waiter = self.hub.new_waiter()
         self._state.enqueue(waiter)
-        timer = self._hub.call_later(options.timeout, partial(wake, waiter))
+        timer = self.hub.call_later(options.timeout, partial(wake, waiter))
         try:
             grant: Grant | None = suspend(waiter)
         except BaseException:
@@ -185,7 +185,7 @@ class LoopPool:
         self._close_doomed()
         self._timer = None
         if remaining is not None:
-            self._timer = self._hub.call_later(remaining, self._retire)
+            self._timer = self.hub.call_later(remaining, self._retire)
 
     def _close_doomed(self) -> None:
         for pooled in self._state.take_doomed():

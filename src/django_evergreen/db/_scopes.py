@@ -14,6 +14,10 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..bridge._loops import Hub, current_hub, current_task, running_loop
+from ..bridge._switch import run_sync
+from . import _transactions
+from ._atomic import roll_back_abandoned
+from ._cursors import restore_and_give_back
 from ._engines import forbid_in_tasks
 from ._wrapper import ScopedWrapper
 
@@ -47,19 +51,37 @@ def current_scope() -> Scope | None:
 
 def _end_scope(task: Any) -> None:
     scope = _scopes.pop(task, None)
-    if scope is not None:
+    while scope is not None:
         scope.end()
+        scope = scope.outer
+
+
+def replace_scope(scope: Scope) -> None:
+    """
+    Make ``scope`` that of its task.
+    """
+    _scopes[scope.task] = scope
 
 
 class Scope:
     """
-    The wrappers of one task.
+    The wrappers of one task, or of a part of it.
     """
 
-    __slots__ = ("_parent", "hub", "leased", "release_idle", "task", "wrappers")
+    __slots__ = (
+        "_parent",
+        "hub",
+        "leased",
+        "outer",
+        "release_idle",
+        "task",
+        "wrappers",
+    )
 
-    def __init__(self, task: Any, hub: Hub) -> None:
+    def __init__(self, task: Any, hub: Hub, outer: Scope | None = None) -> None:
         self.task = task
+        # The one it stands in for; see new_connections().
+        self.outer = outer
         self.hub = hub
         self.wrappers: dict[str, Any] = {}
         # Those of them that have a connection.
@@ -92,6 +114,26 @@ class Scope:
         for wrapper in tuple(self.leased):
             wrapper.release_if_idle()
 
+    def admits(self, connection: Any) -> bool:
+        """
+        Return whether other code may use a connection of this scope: it must
+        belong to the transaction on that connection.
+        """
+        for wrapper in self.leased:
+            if wrapper.connection is connection:
+                block = _transactions.current_block(wrapper.alias)
+                transaction = wrapper._transaction
+                return transaction is not None and block in transaction.blocks
+        return False
+
+    def interrupted(self, connection: Any, error: BaseException) -> None:
+        """
+        Note that a statement on one of its connections was cancelled.
+        """
+        for wrapper in self.leased:
+            if wrapper.connection is connection:
+                wrapper.statement_was_interrupted(error)
+
     def end(self) -> None:
         """
         Give everything back, when the task has ended.
@@ -99,17 +141,39 @@ class Scope:
         for alias, wrapper in self.wrappers.items():
             if not isinstance(wrapper, ScopedWrapper):
                 continue
+            if wrapper._scope is not self:
+                self._leave_joined(wrapper)
+                continue
             if wrapper._lease is not None:
-                logger.warning(
-                    "The task %r ended with %s on %r. Its connection was closed.",
-                    self.task.get_name(),
-                    wrapper.describe_hold(),
-                    alias,
-                )
+                self._abandon(wrapper)
             wrapper.drop_lease()
             spare_wrappers(self.hub, alias).append(wrapper.recycled())
         self.wrappers.clear()
         self._parent = None
+
+    def _leave_joined(self, wrapper: ScopedWrapper) -> None:
+        """
+        Roll back what the task has left open in a transaction it had joined.
+        """
+        transaction = wrapper._transaction
+        for block in transaction.blocks if transaction else ():
+            if block.task is self.task and not self.hub.is_closed():
+                self.hub.spawn(run_sync(roll_back_abandoned, block))
+                return
+
+    def _abandon(self, wrapper: ScopedWrapper) -> None:
+        """
+        Roll back the task's own transaction, and close its cursors.
+        """
+        logger.warning(
+            "The task %r ended with %s on %r, which was rolled back.",
+            self.task.get_name(),
+            wrapper.describe_hold(),
+            wrapper.alias,
+        )
+        if not self.hub.is_closed() and wrapper.can_be_restored():
+            wrapper._end_transaction()
+            restore_and_give_back(wrapper, wrapper.surrender())
 
 
 def _forget_scopes(hub: Hub) -> None:
@@ -144,15 +208,31 @@ class ScopedStorage:
         # The first look is for threads, which shall not pay for tasks.
         scope = None if running_loop() is None else current_scope()
         if scope is None:
-            return getattr(self.of_threads, alias)
+            block = _transactions.joinable(alias, None)
+            return _transactions.join(block) if block else self._of_thread(alias)
         try:
-            return scope.wrappers[alias]
+            wrapper = scope.wrappers[alias]
         except KeyError:
-            spares = spare_wrappers(scope.hub, alias)
-            if spares:
-                scope.adopt(alias, wrapper := spares.pop())
-                return wrapper
+            return self._find(scope, alias)
+        if wrapper._scope is not scope and _has_ended(scope, alias):
+            # Joined to a transaction which this task must not use any more.
+            del scope.wrappers[alias]
+            return self._find(scope, alias)
+        return wrapper
+
+    def _of_thread(self, alias: str) -> Any:
+        return getattr(self.of_threads, alias)
+
+    def _find(self, scope: Scope, alias: str) -> Any:
+        block = _transactions.joinable(alias, scope)
+        if block is not None:
+            wrapper = scope.wrappers[alias] = _transactions.join(block)
+            return wrapper
+        spares = spare_wrappers(scope.hub, alias)
+        if not spares:
             raise AttributeError(alias) from None
+        scope.adopt(alias, wrapper := spares.pop())
+        return wrapper
 
     def __setattr__(self, alias: str, wrapper: Any) -> None:
         scope = current_scope()
@@ -167,3 +247,11 @@ class ScopedStorage:
             delattr(self.of_threads, alias)
         elif scope.wrappers.pop(alias, None) is None:
             raise AttributeError(alias)
+
+
+def _has_ended(scope: Scope, alias: str) -> bool:
+    wrapper = scope.wrappers[alias]
+    # Not a ScopedWrapper: a task's own, with an engine that isn't this package's.
+    return isinstance(wrapper, ScopedWrapper) and (
+        _transactions.joinable(alias, scope) is None
+    )

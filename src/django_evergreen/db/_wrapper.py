@@ -13,19 +13,19 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.asyncio import async_unsafe
 from greenlet import getcurrent
 
 from ..bridge._greenlets import BridgeGreenlet
 from ..bridge._loops import current_hub, current_task, running_loop
 from ..bridge._switch import in_bridge, release_when_idle
-from . import _transactions
+from . import _threads, _transactions
 from ._cursors import close_and_give_back, watch_chunked_cursor
 from ._engines import check_app_is_installed
 from ._options import PoolOptions, read_pool_options
 from ._pool import ENDED, Pooled
 from ._pools import LoopPool, pools_of
+from ._transactional import TransactionalWrapper
 
 if TYPE_CHECKING:
     from ._scopes import Scope
@@ -44,7 +44,7 @@ class ConnectionState(Enum):
     BROKEN = "broken"
 
 
-class ScopedWrapper(BaseDatabaseWrapper):
+class ScopedWrapper(TransactionalWrapper):
     """
     Comes before Django's wrapper of a vendor. Where ``_scope`` is None, as in
     threads, it behaves as Django's own.
@@ -56,27 +56,32 @@ class ScopedWrapper(BaseDatabaseWrapper):
     cursor_class: type[Any]
     debug_cursor_class: type[Any]
 
-    # The scope that owns this wrapper. None: not a task's.
-    _scope: Any = None
-    # The pooled connection that is attached.
-    _lease: Pooled | None = None
     # Where it came from, and the next will: wrappers don't leave their loop.
     _pool: LoopPool = None  # type: ignore[assignment]
-    # The mark of the open transaction.
-    _mark: _transactions.Mark | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         check_app_is_installed()
-
-    # None while nothing is attached.
-    connection: Any
 
     # Backend hooks.
 
     def connection_state(self, connection: Any) -> ConnectionState:
         """
         Tell whether a connection outside any transaction can be given back.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def is_busy(connection: Any) -> bool:
+        """
+        Return whether a statement is half-way, or the connection is broken.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def restore(connection: Any, autocommit: bool) -> None:
+        """
+        Roll back a connection that was left in a transaction. Suspends: yes.
         """
         raise NotImplementedError
 
@@ -96,7 +101,7 @@ class ScopedWrapper(BaseDatabaseWrapper):
     @async_unsafe
     def connect(self) -> None:
         scope = self._scope
-        _transactions.check_ownership(self.alias, scope)
+        _transactions.check_outside(self.alias, scope)
         if scope is not None:
             self.validate_thread_sharing()
         if scope is None or not in_bridge():
@@ -181,14 +186,25 @@ class ScopedWrapper(BaseDatabaseWrapper):
             self.drop_lease()
             return
         state = self.connection_state(self.connection)
+        if self._is_pinned():
+            # A broken one, too: the next statement or COMMIT has to fail.
+            return
         if state is ConnectionState.BROKEN:
             self.drop_lease()
-        elif state is ConnectionState.CLEAN and not self._is_pinned():
-            pool, pooled = self._pool, self.surrender()
-            if pooled.abandoned:
-                close_and_give_back(pool, pooled)
+        elif state is ConnectionState.CLEAN:
+            pooled = self.surrender()
+            if pooled.has_session_state:
+                self._pool.discard(pooled)
+            elif pooled.abandoned:
+                close_and_give_back(self, pooled)
             else:
-                pool.give_back(pooled)
+                self._pool.give_back(pooled)
+
+    def can_be_restored(self) -> bool:
+        """
+        Return whether :meth:`restore` is worth trying: no statement is half-way.
+        """
+        return self.connection is not None and not self.is_busy(self.connection)
 
     def _is_clean(self) -> bool:
         return self.connection_state(self.connection) is ConnectionState.CLEAN
@@ -216,8 +232,6 @@ class ScopedWrapper(BaseDatabaseWrapper):
         """
         Close the connection, whatever state it's in. Suspends: no.
         """
-        self._end_mark()
-        self.in_atomic_block = False
         if self._lease is not None:
             self._pool.discard(self.surrender())
         elif self.connection is not None:
@@ -226,7 +240,7 @@ class ScopedWrapper(BaseDatabaseWrapper):
             self.connection = None
 
     def describe_hold(self) -> str:
-        if self._mark is not None or self.in_atomic_block:
+        if self._transaction is not None or self.in_atomic_block:
             return "an open transaction"
         if self._lease is not None and self._lease.pins:
             return "an open cursor"
@@ -238,24 +252,36 @@ class ScopedWrapper(BaseDatabaseWrapper):
         if not self._is_pinned() and self._is_clean():
             self.release_if_idle()
             return None
-        pooled, in_atomic_block = self._lease, self.in_atomic_block
-        # Django wants the closed connection left in place in an atomic block.
-        self.drop_lease()
-        if in_atomic_block:
-            self.connection, self.in_atomic_block = pooled.connection, True
+        _threads.on_loop_of(self._scope.hub, self._close_pinned)
         return None
+
+    def _close_pinned(self) -> None:
+        connection = self.connection
+        self.drop_lease()
+        if self.in_atomic_block:
+            # Django wants the closed connection left in place.
+            self.connection = connection
+        else:
+            self._end_transaction()
 
     # Statements.
 
     def _cursor(self, name: str | None = None) -> Any:
         scope = self._scope
         if scope is None:
+            _transactions.check_outside(self.alias, None)
             return super()._cursor(name)
         if self.connection is None:
             self._attach_idle(scope)
         elif self._lease is not None:
             release_when_idle(scope.release_idle)
         return super()._cursor(name)
+
+    def _prepare_cursor(self, cursor: Any) -> Any:
+        if self._lease is not None and running_loop() is None:
+            # A thread that has joined the transaction.
+            cursor = _threads.ThreadCursor(cursor, self._scope.hub)
+        return super()._prepare_cursor(cursor)
 
     def _attach_idle(self, scope: Scope) -> None:
         """
@@ -295,6 +321,19 @@ class ScopedWrapper(BaseDatabaseWrapper):
             watch_chunked_cursor(self, cursor)
         return cursor
 
+    def hold(self) -> Pooled:
+        """
+        Keep the connection until :meth:`unpin`. Suspends: until there is one.
+        """
+        self.ensure_connection()
+        pooled = self._lease
+        if pooled is None:
+            msg = f"{self!r} has a connection of its own, which can't be held."
+            raise DatabaseError(msg)
+        pooled.pins += 1
+        pooled.has_session_state = True
+        return pooled
+
     def unpin(self, pooled: Pooled) -> None:
         """
         A cursor of ``pooled``, which may be attached no more, was closed.
@@ -303,23 +342,6 @@ class ScopedWrapper(BaseDatabaseWrapper):
         if self._lease is not None:
             release_when_idle(self._scope.release_idle)
 
-    # Transactions.
-
-    def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
-        super().set_autocommit(autocommit, *args, **kwargs)
-        if self._mark is None:
-            if not autocommit:
-                self._mark = _transactions.begin(self.alias, self._scope)
-        elif autocommit:
-            self._end_mark()
-        if self._lease is not None:
-            release_when_idle(self._scope.release_idle)
-
-    def _end_mark(self) -> None:
-        if self._mark is not None:
-            mark, self._mark = self._mark, None
-            _transactions.end(mark)
-
     # Ownership.
 
     def validate_thread_sharing(self) -> None:
@@ -327,12 +349,19 @@ class ScopedWrapper(BaseDatabaseWrapper):
         if scope is None:
             super().validate_thread_sharing()
         elif running_loop() is None or current_task() is not scope.task:
-            msg = (
-                f"The connection {self.alias!r} of {scope!r} can be used only by that "
-                f"task. Don't keep it: ask `connections[{self.alias!r}]` where you "
-                "need it."
-            )
-            raise DatabaseError(msg)
+            self._validate_sharing()
+
+    def _validate_sharing(self) -> None:
+        block = _transactions.current_block(self.alias)
+        if block is not None and block.transaction.wrapper is self:
+            block.check_usable()
+            return
+        msg = (
+            f"The connection {self.alias!r} of {self._scope!r} can be used only by "
+            f"that task. Don't keep it: ask `connections[{self.alias!r}]` where you "
+            "need it."
+        )
+        raise DatabaseError(msg)
 
     def inherit_instrumentation(self, parent: ScopedWrapper) -> None:
         """
@@ -346,14 +375,14 @@ class ScopedWrapper(BaseDatabaseWrapper):
         """
         Return this wrapper without a trace of its scope, for another one.
         """
-        self._end_mark()
+        self._end_transaction()
         # Not None, which would make it a thread's.
         self._scope = ENDED
         self.connection = None
         self._reset_transaction_state()
         self.force_debug_cursor = False
         self.savepoint_state = 0
-        self.rollback_exc = None
+        self.rollback_exc: BaseException | None = None
         self.execute_wrappers = []
         self.queries_log = deque(maxlen=self.queries_limit)
         return self

@@ -16,6 +16,7 @@ from . import (
     orm,
     sessions,
     signals,
+    transactions,
 )
 from ._patch import Patch
 
@@ -27,6 +28,7 @@ ALL: list[Patch] = [
         async_unsafe,
         async_to_sync,
         connections,
+        transactions,
         orm,
         signals,
         sessions,

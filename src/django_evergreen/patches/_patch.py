@@ -24,7 +24,8 @@ class Patch:
 
     ``target`` is a module, or ``"module:Object"``. ``app`` names the Django app
     without which the module can't be imported. ``since`` is the first Django in
-    which there is anything to patch, ``until`` the first in which no more.
+    which there is anything to patch, ``until`` the first in which no more. With
+    ``adds`` the target has no such attribute of its own, or inherits it.
     """
 
     target: str
@@ -33,6 +34,7 @@ class Patch:
     app: str | None = None
     since: tuple[int, int] = (5, 2)
     until: tuple[int, int] = (6, 2)
+    adds: bool = False
     # What was there before, while the patch is applied.
     original: Any = _MISSING
     replacement: Any = _MISSING
@@ -57,10 +59,13 @@ class Patch:
             return
         owner = self._owner()
         original = vars(owner).get(self.attribute, _MISSING)
-        if original is _MISSING:
+        if self.adds and original is _MISSING:
+            original = getattr(owner, self.attribute, None)
+        elif self.adds or original is _MISSING:
             msg = (
-                f"{self.target} has no {self.attribute!r} to be patched: this Django "
-                "is newer than this django-evergreen knows. Upgrade django-evergreen."
+                f"{self.target} has {'already' if self.adds else 'no'} "
+                f"{self.attribute!r}, which is to be patched: this Django is newer "
+                "than this django-evergreen knows. Upgrade django-evergreen."
             )
             raise ImproperlyConfigured(msg)
         self.replacement = self.make(original)
@@ -72,7 +77,10 @@ class Patch:
         Put the original back, if the patch is applied.
         """
         if self.is_applied():
-            setattr(self._owner(), self.attribute, self.original)
+            if self.adds:
+                delattr(self._owner(), self.attribute)
+            else:
+                setattr(self._owner(), self.attribute, self.original)
             self.original = self.replacement = _MISSING
 
     def _owner(self) -> Any:

@@ -19,9 +19,10 @@ from ..bridge._greenlets import BridgeGreenlet
 from ._patch import Patch
 
 REMEDY = (
-    " In async code, call the a-method (`await Model.objects.aget(...)`), run the sync "
-    "code by `await run_sync(function)`, or decorate the coroutine function with "
-    "@portal, both from django_evergreen.bridge."
+    " In async code, call the a-method (`await Model.objects.aget(...)`), open "
+    "transactions by `async with transaction.atomic()`, run the sync code by `await "
+    "run_sync(function)`, or decorate the coroutine function with @portal, both from "
+    "django_evergreen.bridge."
 )
 
 _DJANGO_DB = str(Path("django/db/models"))

@@ -16,7 +16,6 @@ Guarantees, for a connection opened in the bridge:
 from __future__ import annotations
 
 import logging
-import sys
 import types
 from time import monotonic
 from typing import Any
@@ -33,6 +32,7 @@ from ....bridge._lock import BridgeLock
 from ....bridge._loops import FdWatch, Hub, current_hub, current_task
 from ....bridge._switch import in_bridge, suspend
 from ..._errors import LeaseEnded
+from ..._finishing import Finishing
 
 logger = logging.getLogger("django_evergreen.postgresql")
 
@@ -146,6 +146,8 @@ class Connection(psycopg.Connection[Any]):
     _watch: FdWatch
     # Who has borrowed it from the pool; None while it's in no pool.
     lease: Any = None
+    # While a block is being ended: what a cancellation does.
+    finishing: Finishing | None = None
 
     connect = _rebind_connect()
 
@@ -164,18 +166,16 @@ class Connection(psycopg.Connection[Any]):
             return super().wait(gen, interval, timeout)
         self._check_may_wait()
         wait = self._watch.wait
-        if timeout is not None:
-            wait = _until(monotonic() + timeout, wait)
+        if timeout is not None or self.finishing is not None:
+            wait = self._patient_wait(timeout)
         try:
             events = next(gen)
             while True:
                 try:
                     ready = wait(events)
-                except e._WaitTimeout:
-                    raise
-                except BaseException:
-                    self._interrupted(gen, events)
-                    raise
+                except BaseException as error:
+                    wait = self._interrupted(gen, events, error)
+                    ready = 0
                 events = gen.send(ready)
         except StopIteration as stop:
             return stop.value
@@ -193,7 +193,11 @@ class Connection(psycopg.Connection[Any]):
         if type(g) is not BridgeGreenlet or g.hub is not self._hub:
             self._refuse_outside()
         lease = self.lease
-        if lease is not None and current_task() is not lease.task:
+        if (
+            lease is not None
+            and current_task() is not lease.task
+            and not lease.admits(self)
+        ):
             self._refuse_stale()
         if g.refusal is not None:
             if g.closed:
@@ -201,11 +205,36 @@ class Connection(psycopg.Connection[Any]):
                 self._finish()
             g.refusal(None)
 
-    def _interrupted(self, gen: Any, events: int) -> None:
+    def _patient_wait(self, timeout: float | None) -> Any:
         """
-        Leave the connection usable, or closed, after a wait was cut short.
+        Return how to wait for the descriptor, with the deadline that applies.
         """
-        if isinstance(sys.exception(), GeneratorExit):
+        if self.finishing is not None:
+            timeout = self.finishing.remaining()
+        if timeout is None:
+            return self._watch.wait
+        return _until(monotonic() + timeout, self._watch.wait)
+
+    def _interrupted(self, gen: Any, events: int, error: BaseException) -> Any:
+        """
+        Return how to wait on, if the wait for the end of a block was cut short.
+
+        Else leave the connection usable, or closed, and raise ``error``.
+        """
+        if self.finishing is None:
+            if not isinstance(error, e._WaitTimeout):
+                self._cut_short(gen, events, error)
+        elif self.finishing.absorb(error):
+            return self._patient_wait(None)
+        else:
+            # Nobody knows whether the block has been committed.
+            self._finish()
+        raise error
+
+    def _cut_short(self, gen: Any, events: int, error: BaseException) -> None:
+        if self.lease is not None:
+            self.lease.interrupted(self, error)
+        if isinstance(error, GeneratorExit):
             # The task is being closed and can't wait any more.
             self._finish()
         elif self.pgconn.transaction_status != ACTIVE:

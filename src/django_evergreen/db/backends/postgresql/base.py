@@ -45,7 +45,8 @@ from ..._wrapper import ConnectionState, ScopedWrapper, expire_pools  # noqa: E4
 from . import _driver  # noqa: E402
 from ._connection import Connection  # noqa: E402
 
-IDLE, UNKNOWN = TransactionStatus.IDLE, TransactionStatus.UNKNOWN
+IDLE, ACTIVE = TransactionStatus.IDLE, TransactionStatus.ACTIVE
+INERROR, UNKNOWN = TransactionStatus.INERROR, TransactionStatus.UNKNOWN
 
 
 @cache
@@ -88,6 +89,31 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
         if level is not None:
             self.isolation_level = IsolationLevel(level)
         return super()._find_pool(*args)
+
+    @staticmethod
+    def is_busy(connection: Any) -> bool:
+        status = connection.pgconn.transaction_status
+        return bool(status in (ACTIVE, UNKNOWN) or connection.lock.locked)
+
+    @staticmethod
+    def restore(connection: Any, autocommit: bool) -> None:
+        connection.rollback()
+        connection.autocommit = autocommit
+
+    def wait_until_quiet(self) -> None:
+        if self.connection is not None:
+            # First come, first served: by the lock that statements wait for.
+            with self.connection.lock:
+                pass
+
+    def abort_statement(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+
+    def is_aborted(self) -> bool:
+        if self.connection is None:
+            return False
+        return bool(self.connection.pgconn.transaction_status == INERROR)
 
     @property
     def pool(self) -> Any:

@@ -19,6 +19,7 @@ from ....bridge._loops import current_hub, current_task
 from ....bridge._switch import check_may_switch
 from ....bridge._worker import Worker
 from ..._errors import LeaseEnded
+from ..._finishing import Finishing
 
 # Rows that are fetched together with the execution, and at each fetch: most
 # results need one hop to the thread then.
@@ -39,6 +40,8 @@ class WorkerConnection(sqlite3.Connection):
 
     # Who has borrowed it from the pool; None while it's in no pool.
     lease: Any = None
+    # While a block is being ended: what a cancellation does.
+    finishing: Finishing | None = None
 
     def __init__(self, database: Any, *args: Any, **kwargs: Any) -> None:
         self._hub = current_hub()
@@ -65,14 +68,29 @@ class WorkerConnection(sqlite3.Connection):
             msg = f"{self!r} is closed."
             raise sqlite3.ProgrammingError(msg)
         lease = self.lease
-        if lease is not None and current_task() is not lease.task:
+        if (
+            lease is not None
+            and current_task() is not lease.task
+            and not lease.admits(self)
+        ):
             msg = (
                 f"{self!r} was given back to its pool while the task waited for "
                 "something else, and can't be used by this cursor any more. Keep it: "
                 "open the cursor by `with connection.cursor() as cursor:`."
             )
             raise LeaseEnded(msg)
-        return self._worker.call(fn, self.interrupt)
+        absorb = None if self.finishing is None else self.finishing.absorb
+        try:
+            return self._worker.call(fn, self.interrupt, absorb)
+        except Exception:
+            raise
+        except BaseException as error:
+            if lease is not None:
+                lease.interrupted(self, error)
+            if absorb is not None:
+                # Whether the block was committed is not known.
+                self._worker.lost = True
+            raise
 
     def is_broken(self) -> bool:
         """

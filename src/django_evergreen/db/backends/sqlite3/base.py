@@ -36,6 +36,7 @@ class InlineConnection(sqlite3.Connection):
     """
 
     lease: Any = None
+    finishing: Any = None
 
 
 class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
@@ -86,12 +87,28 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
             return ConnectionState.IN_USE
         return ConnectionState.CLEAN
 
+    @staticmethod
+    def is_busy(connection: Any) -> bool:
+        return isinstance(connection, WorkerConnection) and connection.is_broken()
+
+    @staticmethod
+    def restore(connection: Any, autocommit: bool) -> None:
+        connection.rollback()
+        connection.isolation_level = None if autocommit else ""
+
+    def wait_until_quiet(self) -> None:
+        # The thread does one thing after the other.
+        if isinstance(self.connection, WorkerConnection):
+            self.connection.call(lambda: None)
+
+    def abort_statement(self) -> None:
+        if isinstance(self.connection, WorkerConnection):
+            self.connection.interrupt()
+
     def drop_lease(self) -> None:
         if self._lease is None or not self.is_in_memory_db():
             super().drop_lease()
             return
         # Closing it would destroy the database.
         self._lease.connection.rollback()
-        self._end_mark()
-        self.in_atomic_block = False
         self._pool.give_back(self.surrender())

@@ -1,0 +1,66 @@
+"""
+Threads that take part in the transaction of a task.
+
+The connection stays in its loop's thread: a thread that was started inside the
+transaction has each statement run there, and blocks until it's done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..bridge._loops import Hub
+from ..bridge._switch import in_bridge
+
+
+def on_loop_of(hub: Hub, fn: Callable[[], Any]) -> Any:
+    """
+    Return ``fn()``, run in the bridge: here, or on its loop if this is a thread.
+    """
+    if in_bridge() or hub.in_own_thread():
+        return fn()
+    return hub.run_from_thread(fn)
+
+
+def _on_loop(name: str) -> Any:
+    def method(self: ThreadCursor, *args: Any, **kwargs: Any) -> Any:
+        call = getattr(self._cursor, name)
+        result = self._hub.run_from_thread(lambda: call(*args, **kwargs))
+        return self if result is self._cursor else result
+
+    method.__name__ = name
+    return method
+
+
+class ThreadCursor:
+    """
+    A DB-API cursor, used by a thread that has joined the transaction of a task.
+    """
+
+    def __init__(self, cursor: Any, hub: Hub) -> None:
+        self._cursor = cursor
+        self._hub = hub
+
+    execute = _on_loop("execute")
+    executemany = _on_loop("executemany")
+    callproc = _on_loop("callproc")
+    fetchone = _on_loop("fetchone")
+    fetchmany = _on_loop("fetchmany")
+    fetchall = _on_loop("fetchall")
+    nextset = _on_loop("nextset")
+    scroll = _on_loop("scroll")
+    close = _on_loop("close")
+
+    def __iter__(self) -> Any:
+        while (row := self.fetchone()) is not None:
+            yield row
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)

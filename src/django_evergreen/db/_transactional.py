@@ -1,0 +1,164 @@
+"""
+What a ``DatabaseWrapper`` needs so that tasks can share its transaction.
+
+Django keeps the state of a transaction in the wrapper. This part keeps the
+stack of blocks beside it, lets statements wait for their turn, and protects
+those that end a block.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ..bridge._switch import release_when_idle
+from . import _threads, _transactions
+from ._commit_hooks import as_commit_hook
+from ._finishing import Finishing
+from ._pool import Pooled
+
+
+class TransactionalWrapper(BaseDatabaseWrapper):
+    """
+    The part of :class:`~._wrapper.ScopedWrapper` that is about transactions.
+    """
+
+    # The scope that owns this wrapper. None: not a task's.
+    _scope: Any = None
+    # The pooled connection that is attached.
+    _lease: Pooled | None = None
+    # None while nothing is attached.
+    connection: Any
+    # The open transaction.
+    _transaction: _transactions.Transaction | None = None
+    # The connection on which a block is being ended.
+    _finishing: Any = None
+    rollback_exc: BaseException | None
+
+    # Backend hooks.
+
+    def wait_until_quiet(self) -> None:
+        """
+        Wait until what other tasks have sent is done. Suspends: yes.
+        """
+        raise NotImplementedError
+
+    def abort_statement(self) -> None:
+        """
+        Break off what is being executed, or close the connection. Suspends: no.
+        """
+        raise NotImplementedError
+
+    def is_aborted(self) -> bool:
+        """
+        Return whether the transaction can only be rolled back.
+        """
+        return False
+
+    # Statements.
+
+    def validate_no_broken_transaction(self) -> None:
+        transaction = self._transaction
+        if transaction is not None and transaction.is_shared:
+            self.take_turn(transaction)
+        super().validate_no_broken_transaction()
+
+    def take_turn(self, transaction: _transactions.Transaction) -> None:
+        """
+        Wait until a statement of this code may be sent. Suspends: yes.
+        """
+        block = transaction.block_of_caller()
+        block.check_usable()
+        if block.is_open and transaction.scope is not None:
+            _threads.on_loop_of(transaction.scope.hub, block.take_turn)
+
+    # Beginning and end.
+
+    def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
+        super().set_autocommit(autocommit, *args, **kwargs)
+        if autocommit:
+            self._end_transaction()
+        elif self._transaction is None:
+            self._transaction = _transactions.Transaction(self)
+            _transactions.step_in(self._transaction.enter(None))
+        if self._lease is not None:
+            release_when_idle(self._scope.release_idle)
+
+    def get_autocommit(self) -> bool:
+        if (
+            self._scope is not None
+            and self.connection is None
+            and self._transaction is None
+        ):
+            # No need to connect for what the settings tell.
+            return bool(self.settings_dict["AUTOCOMMIT"])
+        return bool(super().get_autocommit())
+
+    def on_commit(self, func: Any, robust: bool = False) -> None:
+        block = self._block_that_commits()
+        super().on_commit(as_commit_hook(func), robust)
+        if block is not None and self.run_on_commit:
+            # Blocks of others inside this one don't decide about it.
+            _, *rest = self.run_on_commit[-1]
+            savepoints = set(self.savepoint_ids[: block.depths[1]])
+            self.run_on_commit[-1] = (savepoints, *rest)
+
+    def _block_that_commits(self) -> _transactions.Block | None:
+        if self._transaction is None:
+            _transactions.check_outside(self.alias, self._scope)
+            return None
+        if not self._transaction.is_shared:
+            return None
+        block = self._transaction.block_of_caller()
+        block.check_usable()
+        return block
+
+    def set_rollback(self, rollback: bool) -> None:
+        if self._transaction is not None and self._transaction.is_shared:
+            self.take_turn(self._transaction)
+        super().set_rollback(rollback)
+
+    def run_and_clear_commit_hooks(self) -> None:
+        # What they do is outside the transaction, and can be cancelled.
+        self.stop_finishing()
+        self._end_transaction()
+        super().run_and_clear_commit_hooks()
+
+    def _end_transaction(self) -> None:
+        if self._transaction is not None:
+            transaction, self._transaction = self._transaction, None
+            transaction.end()
+
+    def drop_transaction(self) -> None:
+        """
+        Close the connection, and forget the transaction. Suspends: no.
+        """
+        self._end_transaction()
+        self._reset_transaction_state()
+        self.drop_lease()
+
+    def start_finishing(self, finishing: Finishing) -> None:
+        """
+        Protect the statements that end a block; see :class:`Finishing`.
+        """
+        if self._lease is not None:
+            self._finishing = self.connection
+            self._finishing.finishing = finishing
+
+    def stop_finishing(self) -> None:
+        connection, self._finishing = self._finishing, None
+        if connection is not None:
+            connection.finishing.stop()
+            connection.finishing = None
+
+    def statement_was_interrupted(self, error: BaseException) -> None:
+        """
+        Note that a statement was cancelled, after which nobody knows which of its
+        work is left.
+        """
+        if self._transaction is not None:
+            self._transaction.blocks[-1].failure = error
+        if self.in_atomic_block:
+            self.needs_rollback = True
+            self.rollback_exc = error
