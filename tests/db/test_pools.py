@@ -188,8 +188,9 @@ def test_pool_closes_with_its_loop(run, db):
         await Author.objects.acount()
         pool = pools_of(current_hub())["default"]
         assert repr(pool) == (
-            f"<LoopPool 'default': 1 of {pool.options.max_size} connections, "
-            "1 idle, 0 waiting>"
+            f"<LoopPool 'default': 1 of {pool.options.max_size} connections (1 idle, "
+            "0 in use, 0 being opened), 0 waiting; held by: nobody; 1 opened and 0 "
+            "timeouts so far>"
         )
         return pool
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from ..exceptions import NotInBridge
-from ._loops import READ, WRITE, Hub, logger
+from ._loops import READ, WRITE, Hub, WatchClosed, logger
 from ._switch import run_sync, suspend
 
 # Seconds that cleaning up may take when the loop ends.
@@ -42,6 +42,7 @@ class AsyncioHub(Hub):
         try:
             yield
         finally:
+            self.is_ending = True
             await self._end_background()
             for closer in self.take_closers():
                 try:
@@ -161,6 +162,10 @@ async def _absorbing_cancellation(waiter: asyncio.Future[Any]) -> Any:
     return waiter.result()
 
 
+def _raise(error: BaseException) -> NoReturn:
+    raise error
+
+
 def _raise_cancelled(msg: Any) -> NoReturn:
     # With its message, by which anyio knows its own cancellations.
     if msg is None:
@@ -218,6 +223,10 @@ class ReadyWaiter:
         self.result = partial(_raise_cancelled, msg)
         self.set_result(-1)
         return True
+
+    def set_exception(self, error: BaseException) -> None:
+        self.result = partial(_raise, error)
+        self.set_result(-1)
 
     def set_result(self, ready: int) -> None:
         self._ready = ready
@@ -312,7 +321,11 @@ class AsyncioFdWatch:
             if not self._loop.is_closed():
                 self._loop.remove_reader(self._fd)
 
+    def is_waiting(self) -> bool:
+        return self._waiter is not None
+
     def close(self) -> None:
         self._stop_reading()
-        # Who still waits finds out from the closed connection.
-        self._wake(READ)
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(WatchClosed())

@@ -62,6 +62,12 @@ class Timer(Protocol):
     def cancel(self) -> None: ...
 
 
+class WatchClosed(Exception):
+    """
+    Raised to who waits for a descriptor that is closed by another task.
+    """
+
+
 class FdWatch(Protocol):
     """
     The registration of a file descriptor, kept between waits.
@@ -79,9 +85,15 @@ class FdWatch(Protocol):
         after ``timeout`` seconds. With ``shield``, cancellations are absorbed.
         """
 
+    def is_waiting(self) -> bool:
+        """
+        Return whether somebody waits now.
+        """
+
     def close(self) -> None:
         """
-        Forget the descriptor. Call it before the descriptor is closed.
+        Forget the descriptor. Call it before the descriptor is closed. Who still
+        waits gets :exc:`WatchClosed`.
         """
 
 
@@ -100,6 +112,8 @@ class Hub:
         # keep greenlets from the garbage collector.
         self.suspended: set[BridgeGreenlet] = set()
         self._closers: list[Callable[[], None]] = []
+        # Nothing that outlives this moment is to be started any more.
+        self.is_ending = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.loop!r}>"

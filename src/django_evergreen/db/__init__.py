@@ -14,6 +14,7 @@ from ._errors import (
     TransactionRolledBack,
 )
 from ._holding import hold_connection, new_connections
+from ._lifespan import close_pools, open_pools
 from ._pools import PoolStatistics, statistics
 
 __all__ = [
@@ -25,16 +26,20 @@ __all__ = [
     "TransactionNotOwned",
     "TransactionRolledBack",
     "aon_commit",
+    "close_pools",
     "hold_connection",
     "new_connections",
+    "open_pools",
     "statistics",
 ]
 
 for _public in (
     PoolStatistics,
     aon_commit,
+    close_pools,
     hold_connection,
     new_connections,
+    open_pools,
     statistics,
 ):
     _public.__module__ = __name__

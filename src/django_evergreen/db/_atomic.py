@@ -227,6 +227,7 @@ def _end(original: Method, block: Block, error: BaseException | None) -> Any:
     except BaseException as interruption:
         if not isinstance(interruption, Exception):
             _give_up(block, interruption)
+        finishing.raise_absorbed(interruption)
         raise
     finally:
         wrapper.stop_finishing()

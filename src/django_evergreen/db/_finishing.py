@@ -71,7 +71,10 @@ class Finishing:
             shield.__exit__(None, None, None)
         self._hub = None
 
-    def raise_absorbed(self) -> None:
+    def raise_absorbed(self, cause: BaseException | None = None) -> None:
+        """
+        Raise the cancellation that was held back, if there was one.
+        """
         error, self._absorbed = self._absorbed, None
-        if error is not None:
-            raise error
+        if error is not None and error is not cause:
+            raise error from cause

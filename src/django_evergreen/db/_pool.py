@@ -92,6 +92,7 @@ class Waiting(Protocol):
     """
 
     def set_result(self, grant: Any, /) -> None: ...
+    def set_exception(self, error: BaseException, /) -> None: ...
     def done(self) -> bool: ...
 
 
@@ -112,6 +113,7 @@ class Pool:
     leased: set[Pooled] = field(default_factory=set)
     waiters: deque[Waiting] = field(default_factory=deque)
     doomed: list[Pooled] = field(default_factory=list)
+    is_closed: bool = False
 
     def take(self) -> Grant | None:
         """
@@ -124,6 +126,19 @@ class Pool:
             self.size += 1
             return OPEN_ONE
         return None
+
+    def reserve(self) -> bool:
+        """
+        Reserve a place for a connection that is opened before it is needed: like
+        :data:`OPEN_ONE`, if there are fewer than ``min_size``.
+        """
+        if not self.needs_more():
+            return False
+        self.size += 1
+        return True
+
+    def needs_more(self) -> bool:
+        return self.size < self.options.min_size and not self.is_closed
 
     def take_idle(self) -> Pooled | None:
         """
@@ -148,7 +163,8 @@ class Pool:
         """
         if waiter in self.waiters:
             self.waiters.remove(waiter)
-        elif grant is not None:
+        elif grant in self.leased or grant is OPEN_ONE:
+            # Not a connection that was closed meanwhile.
             self._pass_on(grant)
 
     def opened(self, connection: Any) -> Pooled:
@@ -164,7 +180,12 @@ class Pool:
         Take back a connection that is fit for the next user.
         """
         pooled.idle_since = now = self.now()
-        if now >= pooled.expires_at or pooled not in self.leased:
+        if (
+            self.is_closed
+            or pooled.has_session_state
+            or now >= pooled.expires_at
+            or pooled not in self.leased
+        ):
             self.discard(pooled)
             self.doomed.append(pooled)
         elif self.waiters:
@@ -223,11 +244,37 @@ class Pool:
 
     def clear(self) -> None:
         """
-        Doom all idle connections, for example since the settings have changed.
+        Doom all connections, for example since the settings have changed: those
+        in use when they are given back.
         """
+        for pooled in self.leased:
+            pooled.expires_at = self.now()
         self.size -= len(self.idle)
         self.doomed.extend(self.idle)
         self.idle.clear()
+
+    def close(self) -> list[Waiting]:
+        """
+        Doom all connections, those in use too; return who waited for one.
+        """
+        self.is_closed = True
+        closing = self.connections()
+        self.doomed += closing
+        self.size -= len(closing)
+        self.idle.clear()
+        self.leased.clear()
+        waiters = list(self.waiters)
+        self.waiters.clear()
+        return waiters
+
+    def connections(self) -> list[Pooled]:
+        return [*self.idle, *self.leased]
+
+    def is_quiet(self) -> bool:
+        """
+        Return whether nobody uses a connection or waits for one.
+        """
+        return not self.leased and not self.waiters and self.size == len(self.idle)
 
     def take_doomed(self) -> list[Pooled]:
         doomed, self.doomed = self.doomed, []

@@ -4,17 +4,20 @@ The pools of an event loop: one for each alias, closed with the loop.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..bridge._loops import Hub, Timer, current_hub, wake
-from ..bridge._switch import suspend
+from ..bridge._loops import Hub, Timer, Waiter, current_hub, wake
+from ..bridge._switch import run_sync, suspend
 from ._errors import PoolTimeout
 from ._options import PoolOptions
 from ._pool import Grant, Pool, Pooled
+
+logger = logging.getLogger("django_evergreen.pool")
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class PoolStatistics:
         waiting: tasks that wait for one.
         max_size: the most connections there may be.
         holders: the names of the tasks that use a connection.
+        opened: how many connections have been opened so far.
+        timeouts: how often nobody could be given one in time so far.
     """
 
     size: int
@@ -35,6 +40,8 @@ class PoolStatistics:
     waiting: int
     max_size: int
     holders: tuple[str, ...]
+    opened: int = 0
+    timeouts: int = 0
 
 
 class LoopPool:
@@ -52,13 +59,22 @@ class LoopPool:
         self.hub = hub
         self._state = Pool(options, time.monotonic, broken)
         self._timer: Timer | None = None
+        self._opened = self._timeouts = 0
+        # Opens a connection up to min_size, and returns whether it did.
+        self.add_one: Callable[[], bool] = lambda: False
+        self._is_filling = False
+        # Who waits until nobody uses a connection.
+        self._draining: list[Waiter] = []
         hub.on_close(self.close)
 
     def __repr__(self) -> str:
         s = self.statistics()
+        opening = s.size - s.idle - len(s.holders)
         return (
-            f"<LoopPool {self.alias!r}: {s.size} of {s.max_size} connections, "
-            f"{s.idle} idle, {s.waiting} waiting>"
+            f"<LoopPool {self.alias!r}: {s.size} of {s.max_size} connections ({s.idle} "
+            f"idle, {len(s.holders)} in use, {opening} being opened), {s.waiting} "
+            f"waiting; held by: {_shorten(s.holders) or 'nobody'}; {s.opened} opened "
+            f"and {s.timeouts} timeouts so far>"
         )
 
     def statistics(self) -> PoolStatistics:
@@ -69,6 +85,8 @@ class LoopPool:
             waiting=len(state.waiters),
             max_size=self.options.max_size,
             holders=tuple(sorted(str(pooled.holder) for pooled in state.leased)),
+            opened=self._opened,
+            timeouts=self._timeouts,
         )
 
     def get(self) -> Grant:
@@ -95,6 +113,7 @@ class LoopPool:
     def _wait(self) -> Grant:
         options = self.options
         if options.max_waiting and len(self._state.waiters) >= options.max_waiting:
+            self._timeouts += 1
             raise PoolTimeout(self._exhausted(f"{options.max_waiting} already wait"))
         waiter = self.hub.new_waiter()
         self._state.enqueue(waiter)
@@ -110,27 +129,90 @@ class LoopPool:
         if grant is None:
             message = self._exhausted(f"none became free in {options.timeout:g} s")
             self._state.leave(waiter, None)
+            self._timeouts += 1
             raise PoolTimeout(message)
         return grant
 
     def _exhausted(self, what: str) -> str:
         statistics = self.statistics()
-        shown = ", ".join(statistics.holders[:10])
-        more = len(statistics.holders) - 10
-        if more > 0:
-            shown += f" and {more} more"
         return (
             f"No connection to {self.alias!r}: all {statistics.max_size} are in use "
             f"and {what}; {statistics.waiting} tasks are waiting. "
-            f"They are held by: {shown}. "
+            f"They are held by: {_shorten(statistics.holders)}. "
             f'Raise OPTIONS["pool"]["max_size"], or make transactions shorter.'
         )
 
+    def reserve(self) -> bool:
+        """
+        Return whether the caller shall open a connection, to have ``min_size``.
+        """
+        return self._state.reserve()
+
     def opened(self, connection: Any) -> Pooled:
-        return self._state.opened(connection)
+        self._opened += 1
+        pooled = self._state.opened(connection)
+        self._notice_change()
+        return pooled
 
     def failed_to_open(self) -> None:
         self._state.failed_to_open()
+        self._notice_change()
+
+    def fill(self) -> None:
+        """
+        Open connections up to ``min_size``. Suspends: yes.
+        """
+        self._is_filling = True
+        try:
+            while self.add_one():
+                pass
+        finally:
+            self._is_filling = False
+
+    async def _fill_in_background(self) -> None:
+        try:
+            await run_sync(self.fill)
+        except Exception as error:
+            # Whoever needs a connection next will see the error himself.
+            logger.warning("%r could not be filled: %s", self, error)
+
+    def _notice_change(self) -> None:
+        """
+        Open what is missing, and wake those who wait for the pool to be quiet.
+        """
+        if self._draining and self._state.is_quiet():
+            for waiter in self._draining:
+                wake(waiter)
+        elif (
+            self._state.needs_more() and not self._is_filling and not self.hub.is_ending
+        ):
+            self.fill_soon()
+
+    def fill_soon(self) -> None:
+        """
+        Same as :meth:`fill`, in the background.
+        """
+        if not self.hub.is_ending:
+            self._is_filling = True
+            self.hub.spawn(self._fill_in_background())
+
+    def drain(self, timeout: float) -> bool:
+        """
+        Wait until nobody uses a connection, or the time is over; return which.
+
+        Suspends: yes, for ``timeout`` seconds at most.
+        """
+        if self._state.is_quiet():
+            return True
+        waiter = self.hub.new_waiter()
+        self._draining.append(waiter)
+        timer = self.hub.call_later(timeout, partial(wake, waiter))
+        try:
+            suspend(waiter)
+        finally:
+            timer.cancel()
+            self._draining.remove(waiter)
+        return self._state.is_quiet()
 
     def give_back(self, pooled: Pooled) -> None:
         """
@@ -141,6 +223,8 @@ class LoopPool:
             self._close_doomed()
         if self._timer is None:
             self._retire()
+        if self._draining:
+            self._notice_change()
 
     def rested(self, pooled: Pooled) -> float:
         """
@@ -154,28 +238,32 @@ class LoopPool:
         """
         self._state.discard(pooled)
         pooled.connection.close()
+        self._notice_change()
 
     def clear(self) -> None:
         """
-        Close the idle connections now.
+        Close the idle connections now, and the others when they are given back.
         """
         self._state.clear()
         self._close_doomed()
 
     def close(self) -> None:
         """
-        Close all connections, as the loop ends.
+        Close all connections, those in use too, and send away who waits. Wait,
+        blocking, for those that are closed by a thread of their own.
         """
         if self._timer is not None:
             self._timer.cancel()
-        closing = [*self._state.idle, *self._state.leased]
-        self.clear()
-        for pooled in list(self._state.leased):
-            self.discard(pooled)
-        for pooled in closing:
-            # A connection that is closed by a thread of its own.
-            if hasattr(pooled.connection, "join"):
-                pooled.connection.join()
+        # The wrappers that know this pool look for another one.
+        self.database = None
+        connections = [p.connection for p in self._state.connections()]
+        for waiter in self._state.close():
+            if not waiter.done():
+                waiter.set_exception(PoolTimeout(f"{self!r} was closed."))
+        self._close_doomed()
+        for connection in connections:
+            if hasattr(connection, "join"):
+                connection.join()
 
     def _retire(self) -> None:
         """
@@ -190,15 +278,22 @@ class LoopPool:
     def _close_doomed(self) -> None:
         for pooled in self._state.take_doomed():
             pooled.connection.close()
+        self._notice_change()
+
+
+def _shorten(holders: tuple[str, ...]) -> str:
+    shown = ", ".join(holders[:10])
+    more = len(holders) - 10
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _granted(waiter: Any) -> Grant | None:
     """
     Return what a waiter was given that never came to use it.
     """
-    if waiter.done() and not waiter.cancelled():
-        return waiter.result()  # type: ignore[no-any-return]
-    return None
+    if not waiter.done() or waiter.cancelled() or waiter.exception() is not None:
+        return None
+    return waiter.result()  # type: ignore[no-any-return]
 
 
 def pools_of(hub: Hub) -> dict[str, LoopPool]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 from django.utils.asyncio import async_unsafe
 from greenlet import getcurrent
 
@@ -126,16 +127,36 @@ class ScopedWrapper(TransactionalWrapper):
     def _find_pool(self, scope: Scope) -> LoopPool:
         pools = pools_of(scope.hub)
         pool = pools.get(self.alias)
+        database = self.settings_dict["NAME"]
         if pool is None:
             pool = pools[self.alias] = LoopPool(
                 scope.hub, self.alias, self.pool_options(), self.is_broken
             )
-        # The test runner renames the database while there are connections.
-        database = self.settings_dict["NAME"]
-        if pool.database != database:
+            pool.add_one = partial(add_to_pool, self.alias)
+        elif pool.database != database:
+            # The test runner renames the database while there are connections.
             pool.clear()
-            pool.database = database
+        pool.database = database
         return pool
+
+    def pool_of_loop(self) -> LoopPool:
+        """
+        Return the pool of the running loop, made if there is none yet.
+        """
+        return self._find_pool(self._scope)
+
+    def add_to_pool(self) -> bool:
+        """
+        Open an idle connection if there are fewer than ``min_size``.
+
+        Returns whether it did. Suspends: yes.
+        """
+        pool = self._pool = self._find_pool(self._scope)
+        if not pool.reserve():
+            return False
+        self._open(pool, self._scope)
+        self.release_if_idle()
+        return True
 
     def _open(self, pool: LoopPool, scope: Scope) -> None:
         try:
@@ -193,9 +214,7 @@ class ScopedWrapper(TransactionalWrapper):
             self.drop_lease()
         elif state is ConnectionState.CLEAN:
             pooled = self.surrender()
-            if pooled.has_session_state:
-                self._pool.discard(pooled)
-            elif pooled.abandoned:
+            if pooled.abandoned:
                 close_and_give_back(self, pooled)
             else:
                 self._pool.give_back(pooled)
@@ -386,6 +405,11 @@ class ScopedWrapper(TransactionalWrapper):
         self.execute_wrappers = []
         self.queries_log = deque(maxlen=self.queries_limit)
         return self
+
+
+def add_to_pool(alias: str) -> bool:
+    added: bool = connections[alias].add_to_pool()
+    return added
 
 
 def expire_pools(alias: str) -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import types
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
@@ -29,10 +29,10 @@ from psycopg.pq import ConnStatus, TransactionStatus
 
 from ....bridge._greenlets import BridgeGreenlet
 from ....bridge._lock import BridgeLock
-from ....bridge._loops import FdWatch, Hub, current_hub, current_task
+from ....bridge._loops import FdWatch, Hub, WatchClosed, current_hub, current_task
 from ....bridge._switch import in_bridge, suspend
 from ..._errors import LeaseEnded
-from ..._finishing import Finishing
+from ..._finishing import FINISH_TIMEOUT, Finishing
 
 logger = logging.getLogger("django_evergreen.postgresql")
 
@@ -221,6 +221,8 @@ class Connection(psycopg.Connection[Any]):
 
         Else leave the connection usable, or closed, and raise ``error``.
         """
+        if isinstance(error, WatchClosed):
+            self._close_interrupted(gen)
         if self.finishing is None:
             if not isinstance(error, e._WaitTimeout):
                 self._cut_short(gen, events, error)
@@ -229,7 +231,22 @@ class Connection(psycopg.Connection[Any]):
         else:
             # Nobody knows whether the block has been committed.
             self._finish()
+        if self.finishing is not None and isinstance(error, e._WaitTimeout):
+            msg = (
+                f"{self!r} did not end a block within {FINISH_TIMEOUT:g} s after its "
+                "task was cancelled: it was closed."
+            )
+            raise e.OperationalError(msg) from None
         raise error
+
+    def _close_interrupted(self, gen: Any) -> NoReturn:
+        """
+        Do what another task's close() had to leave to this one.
+        """
+        gen.close()
+        super().close()
+        msg = f"{self!r} was closed by another task while it was in use."
+        raise e.OperationalError(msg) from None
 
     def _cut_short(self, gen: Any, events: int, error: BaseException) -> None:
         if self.lease is not None:
@@ -262,6 +279,8 @@ class Connection(psycopg.Connection[Any]):
                 patience *= 2
         except (StopIteration, e.QueryCanceled):
             return True
+        except WatchClosed:
+            return False
         except e.Error as error:
             logger.debug("%r failed after its cancellation: %s", self, error)
             return bool(self.pgconn.status == OK)
@@ -280,6 +299,18 @@ class Connection(psycopg.Connection[Any]):
         except e.Error as error:
             logger.warning("%r could not be cancelled: %s", self, error)
 
+    def abort_statement(self) -> None:
+        """
+        Cancel what another task executes; close if it doesn't end by that.
+        """
+        self._request_cancel(CANCEL_TIMEOUT)
+        timer = current_hub().call_later(CANCEL_TIMEOUT, self.close)
+        try:
+            with self.lock:
+                pass
+        finally:
+            timer.cancel()
+
     def cancel_safe(self, *, timeout: float = 30.0) -> None:
         if self._hub is None or not in_bridge() or not capabilities.has_cancel_safe():
             super().cancel_safe(timeout=timeout)
@@ -290,12 +321,18 @@ class Connection(psycopg.Connection[Any]):
                 raise e.CancellationTimeout("cancellation timeout expired") from None
 
     def close(self) -> None:
-        if self._hub is not None:
-            self._watch.close()
-        super().close()
+        if self._hub is None or not self._watch.is_waiting():
+            self._finish()
+            super().close()
+            return
+        # libpq must not lose its connection below a generator of psycopg: who
+        # waits with that one ends it, and closes.
+        self._closed = True
+        self._watch.close()
 
     def _finish(self) -> None:
-        self._watch.close()
+        if self._hub is not None:
+            self._watch.close()
         self.pgconn.finish()
 
     def is_broken(self) -> bool:

@@ -40,6 +40,8 @@ if not is_psycopg3 or base.psycopg_version() < MINIMUM_PSYCOPG:
 from django.db.backends.utils import CursorWrapper  # noqa: E402
 from psycopg.pq import TransactionStatus  # noqa: E402
 
+from ....bridge._loops import current_hub  # noqa: E402
+from ....bridge._switch import run_sync  # noqa: E402
 from ..._cursors import PinsConnection  # noqa: E402
 from ..._wrapper import ConnectionState, ScopedWrapper, expire_pools  # noqa: E402
 from . import _driver  # noqa: E402
@@ -108,7 +110,7 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
 
     def abort_statement(self) -> None:
         if self.connection is not None:
-            self.connection.close()
+            current_hub().spawn(run_sync(self.connection.abort_statement))
 
     def is_aborted(self) -> bool:
         if self.connection is None:

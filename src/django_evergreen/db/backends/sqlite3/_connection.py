@@ -8,6 +8,7 @@ the bridge has a thread of its own, which makes its calls one after the other.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -51,8 +52,13 @@ class WorkerConnection(sqlite3.Connection):
             # Opening can't be interrupted, and is short.
             self._worker.call(lambda: open_it(database, *args, **kwargs), lambda: None)
         except BaseException:
-            self._worker.finish(lambda: None)
+            # It may have been opened after the task was cancelled.
+            self._worker.finish(self._close_if_open)
             raise
+
+    def _close_if_open(self) -> None:
+        with contextlib.suppress(sqlite3.ProgrammingError):
+            super().close()
 
     def call(self, fn: Callable[[], Any]) -> Any:
         """
@@ -215,6 +221,9 @@ class WorkerCursor(SQLiteCursorWrapper):
 
     def close(self) -> None:
         self._rows.clear()
+        if self.connection.is_broken():
+            # Closed, and the cursor with it.
+            return
         if not self._exhausted:
             # A statement that is not at its end holds a lock on the file.
             self._exhausted = True
