@@ -9,6 +9,7 @@ from __future__ import annotations
 from . import (
     async_to_sync,
     async_unsafe,
+    atomic_requests,
     auth,
     cache,
     connections,
@@ -29,6 +30,7 @@ ALL: list[Patch] = [
         async_to_sync,
         connections,
         transactions,
+        atomic_requests,
         orm,
         signals,
         sessions,

@@ -15,6 +15,7 @@ from asgiref.sync import iscoroutinefunction
 from ..bridge import run_sync
 from ..db._atomic import caller, enter, exit_
 from ._patch import Patch
+from .atomic_requests import AsyncView
 
 ATOMIC = "django.db.transaction:Atomic"
 
@@ -52,6 +53,8 @@ def _make_aexit(missing: None) -> Any:
 def _make_call(original: Any) -> Any:
     @functools.wraps(original)
     def __call__(self: Any, fn: Any) -> Any:  # noqa: N807
+        if isinstance(fn, AsyncView):
+            return AsyncView(__call__(self, fn.view))
         if not iscoroutinefunction(fn):
             return original(self, fn)
 
