@@ -9,7 +9,12 @@ import shutil
 
 import greenlet
 
-pytest_plugins = ["tests.fix_db", "tests.fix_loops"]
+pytest_plugins = [
+    "tests.fix_db",
+    "tests.fix_loops",
+    "tests.fix_pgbouncer",
+    "tests.fix_proxy",
+]
 
 
 def pytest_addoption(parser):

@@ -1,5 +1,5 @@
 """
-Ends a PostgreSQL server and removes its directory, once the tests are gone.
+Ends a server of the tests and removes its directory, once the tests are gone.
 
 It is a process of its own, and its standard input is a pipe whose other end the
 tests hold. The kernel closes that end however they end: by themselves, by a
@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 # What may run in the directory: a test run can die while the server starts.
-NAMES = {"initdb", "pg_ctl", "postgres"}
+NAMES = {"initdb", "pg_ctl", "pgbouncer", "postgres"}
 PATIENCE = 10.0
 
 

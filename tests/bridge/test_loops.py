@@ -12,7 +12,7 @@ import pytest
 
 from django_evergreen import NotInBridge
 from django_evergreen.bridge import run_sync
-from django_evergreen.bridge._loops import READ, WRITE, current_hub
+from django_evergreen.bridge._loops import READ, WRITE, WatchClosed, current_hub
 
 
 async def test_hub_belongs_to_the_running_loop():
@@ -128,12 +128,16 @@ async def test_watch_notices_data_that_nobody_waits_for(pair):
     watch.close()
 
 
-async def test_closing_a_watch_wakes_who_waits(pair):
+@pytest.mark.parametrize("shield", [False, True])
+async def test_closing_a_watch_raises_to_who_waits(pair, shield):
     watch = current_hub().watch(pair[0].fileno())
-    task = asyncio.create_task(run_sync(watch.wait, READ))
+    task = asyncio.create_task(run_sync(watch.wait, READ, shield=shield))
     await asyncio.sleep(0)
+    assert watch.is_waiting()
     watch.close()
-    assert await task == READ
+    with pytest.raises(WatchClosed):
+        await task
+    assert not watch.is_waiting()
 
 
 async def test_wait_is_cancelled(pair):

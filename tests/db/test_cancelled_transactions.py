@@ -189,6 +189,15 @@ async def test_cancelled_statement_spoils_its_block_aloud(db):
     assert await Author.objects.acount() == 0
 
 
+async def test_rollback_that_was_asked_for_is_quiet(db):
+    async with transaction.atomic():
+        await Author.objects.acreate(name="A")
+        with pytest.raises(TimeoutError):
+            await slow_query()
+        await run_sync(transaction.set_rollback, True)
+    assert await Author.objects.acount() == 0
+
+
 async def test_no_statement_follows_a_cancelled_one_in_its_block(db):
     with pytest.raises(TransactionManagementError):
         async with transaction.atomic():

@@ -4,9 +4,17 @@ The state of a pool, without any I/O.
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from django_evergreen.db._options import PoolOptions
 from django_evergreen.db._pool import OPEN_ONE, Pool, Pooled
@@ -14,19 +22,21 @@ from django_evergreen.db._pool import OPEN_ONE, Pool, Pooled
 
 class FakeWaiter:
     """
-    A future that can be given a result once, or cancelled.
+    A future that can be given a result once, unless it was cancelled or timed out.
     """
 
-    def __init__(self):
+    def __init__(self, *earlier):
+        self.earlier = earlier
         self.grant = None
-        self.cancelled = False
+        self.has_given_up = False
 
     def set_result(self, grant):
         assert not self.done()
+        assert all(waiter.done() for waiter in self.earlier)
         self.grant = grant
 
     def done(self):
-        return self.cancelled or self.grant is not None
+        return self.has_given_up or self.grant is not None
 
 
 class Clock:
@@ -156,16 +166,42 @@ def test_connection_returned_to_a_pool_that_was_closed_is_doomed():
     assert (pool.size, pool.take_doomed()) == (0, [pooled])
 
 
+def test_connection_that_was_closed_during_its_hand_over_is_not_passed_on():
+    pool, _ = make_pool(max_size=1)
+    pool.take()
+    pooled = pool.opened("connection")
+    waiter = FakeWaiter()
+    pool.enqueue(waiter)
+    pool.give_back(pooled)
+    # The pool is closed before the waiter has run, which is cancelled then.
+    pool.discard(pooled)
+    pool.leave(waiter, waiter.grant)
+    assert (pool.size, list(pool.idle)) == (0, [])
+    assert pool.take() is OPEN_ONE
+
+
 class PoolMachine(RuleBasedStateMachine):
     """
-    Any order of events: nothing is lost, nothing doubled, never above max_size.
+    Any order of events: nothing is lost, nothing doubled, never above max_size,
+    and who has waited longest comes first (see FakeWaiter).
     """
+
+    @initialize(max_size=st.integers(1, 4), min_size=st.integers(0, 1))
+    def make(self, min_size, max_size):
+        self.pool, self.clock = make_pool(
+            min_size=min_size, max_size=max_size, max_lifetime=50, max_idle=20
+        )
+        self.pool.is_broken = self.broken.__contains__
 
     def __init__(self):
         super().__init__()
-        self.pool, self.clock = make_pool(max_size=3, max_lifetime=50, max_idle=20)
-        self.holders, self.opens, self.waiters, self.closed = [], 0, [], []
-        self.names = iter(range(10**9))
+        self.names = itertools.count()
+        # Who holds what: connections, and places for one that is being opened.
+        self.holders, self.opens = [], 0
+        # Those in the queue, and those that have a grant and haven't run yet.
+        self.waiters = []
+        # Connections that were closed, and those closed while they were held.
+        self.closed, self.stale, self.broken = set(), [], set()
 
     def receive(self, grant):
         if grant is OPEN_ONE:
@@ -175,88 +211,157 @@ class PoolMachine(RuleBasedStateMachine):
             assert grant not in self.closed
             self.holders.append(grant)
 
+    # Taking.
+
     @rule()
     def ask(self):
         grant = self.pool.take()
         if grant is not None:
             self.receive(grant)
         else:
-            waiter = FakeWaiter()
+            waiter = FakeWaiter(*self.waiters)
             self.waiters.append(waiter)
             self.pool.enqueue(waiter)
 
     @rule()
-    def opened(self):
-        if self.opens:
-            self.opens -= 1
-            self.holders.append(self.pool.opened(next(self.names)))
+    def ask_for_an_idle_one(self):
+        pooled = self.pool.take_idle()
+        if pooled is not None:
+            assert pooled.connection not in self.broken
+            assert self.clock.now < pooled.expires_at
+            self.receive(pooled)
 
+    @precondition(lambda self: self.opens)
+    @rule()
+    def opened(self):
+        self.opens -= 1
+        self.holders.append(self.pool.opened(next(self.names)))
+
+    @precondition(lambda self: self.opens)
     @rule()
     def failed_to_open(self):
-        if self.opens:
-            self.opens -= 1
-            self.pool.failed_to_open()
+        self.opens -= 1
+        self.pool.failed_to_open()
 
-    @rule(data=st.data())
-    def give_back(self, data):
-        if self.holders:
-            self.pool.give_back(self.take_one(data, self.holders))
+    # Waiting.
 
-    @rule(data=st.data())
-    def die(self, data):
-        if self.holders:
-            pooled = self.take_one(data, self.holders)
-            self.pool.discard(pooled)
-            self.closed.append(pooled)
-
-    @rule(data=st.data())
-    def cancel(self, data):
-        if self.waiters:
-            waiter = self.take_one(data, self.waiters)
-            # Either before the hand-over, or in its very tick.
-            if waiter.grant is None:
-                waiter.cancelled = True
-            self.pool.leave(waiter, waiter.grant)
-
+    @precondition(lambda self: any(waiter.grant for waiter in self.waiters))
     @rule(data=st.data())
     def resume(self, data):
-        granted = [waiter for waiter in self.waiters if waiter.grant is not None]
-        if granted:
-            waiter = data.draw(st.sampled_from(granted))
-            self.waiters.remove(waiter)
+        granted = [waiter for waiter in self.waiters if waiter.grant]
+        waiter = data.draw(st.sampled_from(granted))
+        self.waiters.remove(waiter)
+        if waiter.grant in self.closed:
+            self.stale.append(waiter.grant)
+        else:
             self.receive(waiter.grant)
 
-    @rule(seconds=st.sampled_from([1, 15, 60]))
-    def time_passes(self, seconds):
-        self.clock.now += seconds
-        self.pool.retire()
+    @precondition(lambda self: not all(w.done() for w in self.waiters))
+    @rule(data=st.data())
+    def give_up(self, data):
+        """
+        Cancelled or timed out; leaves the queue when it runs again.
+        """
+        waiting = [waiter for waiter in self.waiters if not waiter.done()]
+        data.draw(st.sampled_from(waiting)).has_given_up = True
 
-    @rule()
-    def clear(self):
-        self.pool.clear()
+    @precondition(lambda self: any(waiter.done() for waiter in self.waiters))
+    @rule(data=st.data())
+    def leave(self, data):
+        """
+        Of those that gave up, or were cancelled after the hand-over.
+        """
+        leaving = [waiter for waiter in self.waiters if waiter.done()]
+        waiter = data.draw(st.sampled_from(leaving))
+        self.waiters.remove(waiter)
+        self.pool.leave(waiter, waiter.grant)
+
+    # Giving back.
+
+    @precondition(lambda self: self.holders)
+    @rule(data=st.data())
+    def give_back(self, data):
+        self.pool.give_back(self.take_one(data, self.holders))
+
+    @precondition(lambda self: self.holders)
+    @rule(data=st.data())
+    def die(self, data):
+        pooled = self.take_one(data, self.holders)
+        self.pool.discard(pooled)
+        self.closed.add(pooled)
+
+    @precondition(lambda self: self.stale)
+    @rule(data=st.data(), fit=st.booleans())
+    def give_back_what_was_closed(self, data, fit):
+        pooled = self.take_one(data, self.stale)
+        if fit:
+            self.pool.give_back(pooled)
+        else:
+            self.pool.discard(pooled)
 
     def take_one(self, data, things):
         thing = data.draw(st.sampled_from(things))
         things.remove(thing)
         return thing
 
+    # What happens to the pool as a whole.
+
+    @rule(seconds=st.sampled_from([1, 15, 60]))
+    def time_passes(self, seconds):
+        self.clock.now += seconds
+        remaining = self.pool.retire()
+        assert remaining is None or 0 < remaining <= self.pool.options.max_idle
+
+    @precondition(lambda self: self.pool.idle)
+    @rule(data=st.data())
+    def break_one(self, data):
+        self.broken.add(data.draw(st.sampled_from(list(self.pool.idle))).connection)
+
+    @rule()
+    def clear(self):
+        self.pool.clear()
+        assert not self.pool.idle
+
+    @rule()
+    def close(self):
+        """
+        Who waited is told so, and leaves; what was opened meanwhile is not kept.
+        """
+        handed_over = [w for w in self.waiters if w.grant]
+        for waiter in self.pool.close():
+            waiter.has_given_up = True
+        assert all(w.done() for w in self.waiters)
+        self.closed.update(self.holders, (w.grant for w in handed_over))
+        self.closed.discard(OPEN_ONE)
+        self.stale += self.holders
+        self.holders.clear()
+        assert not self.pool.connections()
+
     @invariant()
     def nothing_is_lost_or_doubled(self):
         pool = self.pool
-        self.closed += pool.take_doomed()
+        self.closed.update(pool.take_doomed())
         granted = [w.grant for w in self.waiters if w.grant is not None]
-        handed_over = [grant for grant in granted if isinstance(grant, Pooled)]
+        handed_over = [
+            grant
+            for grant in granted
+            if isinstance(grant, Pooled) and grant not in self.closed
+        ]
         in_use = [*self.holders, *handed_over]
-        assert len(set(map(id, in_use))) == len(in_use)
-        assert set(map(id, in_use)) == set(map(id, pool.leased))
-        assert not set(map(id, pool.idle)) & set(map(id, in_use))
+        assert len(set(in_use)) == len(in_use)
+        assert set(in_use) == pool.leased
+        assert len(set(pool.idle)) == len(pool.idle)
+        assert not set(pool.idle) & {*in_use, *self.closed, *self.stale}
         to_open = self.opens + granted.count(OPEN_ONE)
         assert pool.size == len(in_use) + len(pool.idle) + to_open
         assert pool.size <= pool.options.max_size
+
+    @invariant()
+    def nobody_waits_for_what_is_free(self):
         if any(not waiter.done() for waiter in self.waiters):
-            assert not pool.idle
-            assert pool.size == pool.options.max_size
+            assert not self.pool.idle
+            assert self.pool.size == self.pool.options.max_size
 
 
 TestPoolMachine = PoolMachine.TestCase
-TestPoolMachine.settings = settings(max_examples=100, stateful_step_count=40)
+TestPoolMachine.settings = settings(max_examples=200, stateful_step_count=40)

@@ -292,6 +292,40 @@ async def test_sibling_waits_for_the_end_of_a_nested_block(db):
     assert await names() == ["parent", "plain"]
 
 
+@pytest.mark.only("postgresql")
+async def test_iteration_waits_for_the_end_of_a_nested_block(db):
+    """
+    While that block has failed, the server refuses every statement, a FETCH too.
+    """
+    failed, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def nested():
+        with pytest.raises(IntegrityError):
+            async with transaction.atomic():
+                try:
+                    await Tag.objects.acreate(name="same")
+                finally:
+                    failed.set()
+                    await may_go_on.wait()
+
+    async def iterate():
+        seen = []
+        async for author in Author.objects.order_by("pk").aiterator(chunk_size=1):
+            seen.append(author.name)
+            if len(seen) == 1:
+                task = asyncio.create_task(nested())
+                await failed.wait()
+                asyncio.get_running_loop().call_soon(may_go_on.set)
+        await task
+        return seen
+
+    await Tag.objects.acreate(name="same")
+    for name in "ABC":
+        await Author.objects.acreate(name=name)
+    async with transaction.atomic():
+        assert await asyncio.create_task(iterate()) == ["A", "B", "C"]
+
+
 async def test_block_waits_for_the_nested_blocks_of_its_tasks(db):
     inside = asyncio.Event()
 

@@ -329,3 +329,6 @@ class AsyncioFdWatch:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_exception(WatchClosed())
+            if isinstance(waiter, asyncio.Future):
+                # So that asyncio doesn't complain if nobody is told any more.
+                waiter.exception()

@@ -47,6 +47,9 @@ class BridgeGreenlet(greenlet):
     on_idle: Callable[[], None] | None = None
     # Called instead of suspending, with the awaitable; raises. None: go ahead.
     refusal: Callable[[Any], None] | None = None
+    # Decides what a cancellation does to the statements that end a block; of the
+    # database layer, as is on_idle.
+    finishing: Any = None
     # The job was closed while it was suspended: its driver finds nothing to
     # resume, and the greenlet has no further job.
     closed: bool = False
@@ -80,7 +83,7 @@ def release(g: BridgeGreenlet) -> None:
     """
     Take back a greenlet whose job is over, cleared of every trace of it.
     """
-    g.result = g.raised = g.hub = g.on_idle = g.refusal = None
+    g.result = g.raised = g.hub = g.on_idle = g.refusal = g.finishing = None
     if g.dead or g.closed:
         return
     g.gr_context = None

@@ -26,7 +26,7 @@ class _Job:
     One call: made by a task, executed by the thread.
     """
 
-    __slots__ = ("error", "finished", "fn", "result", "waiter")
+    __slots__ = ("error", "finished", "fn", "is_cancelled", "result", "waiter")
 
     def __init__(self, fn: Callable[[], Any], waiter: Waiter | None) -> None:
         self.fn = fn
@@ -34,6 +34,8 @@ class _Job:
         self.waiter = waiter
         self.result: Any = None
         self.error: BaseException | None = None
+        # Nobody wants it any more.
+        self.is_cancelled = False
         # Set on the loop's thread.
         self.finished = False
 
@@ -50,6 +52,9 @@ class Worker:
         self.lost = False
         self.finished = False
         # daemon: a lost call must not keep the process alive.
+        # What runs now; whoever looks at it in order to interrupt it has the lock.
+        self._running: _Job | None = None
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -73,17 +78,27 @@ class Worker:
             suspend(waiter)
         except GeneratorExit:
             self.lost = not job.finished
-            interrupt()
+            self._stop(job, interrupt)
             raise
         except BaseException as error:
             absorbed = absorb is not None and absorb(error)
             if not job.finished:
                 if not absorbed:
-                    interrupt()
+                    self._stop(job, interrupt)
                 self._wait_for_end(job)
             if not absorbed or not job.finished:
                 raise
         return self._outcome(job)
+
+    def _stop(self, job: _Job, interrupt: Callable[[], None]) -> None:
+        """
+        Interrupt a job that runs, and no other; let one that doesn't yet be passed
+        over.
+        """
+        with self._lock:
+            job.is_cancelled = True
+            if self._running is job:
+                interrupt()
 
     @staticmethod
     def _outcome(job: _Job) -> Any:
@@ -126,14 +141,22 @@ class Worker:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            try:
-                job.result = job.fn()
-            except BaseException as error:
-                job.error = error
+            with self._lock:
+                self._running = None if job.is_cancelled else job
+            if self._running is job:
+                self._do(job)
             if job.waiter is not None and not self._hub.is_closed():
                 self._hub.call_threadsafe(self._deliver, job)
             # Don't keep a result alive while waiting for the next call.
             del job
+
+    def _do(self, job: _Job) -> None:
+        try:
+            job.result = job.fn()
+        except BaseException as error:
+            job.error = error
+        with self._lock:
+            self._running = None
 
     @staticmethod
     def _deliver(job: _Job) -> None:

@@ -9,6 +9,7 @@ of a block is reached under cancellation too.
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -22,6 +23,8 @@ from ._errors import TransactionEnded, TransactionRolledBack
 from ._finishing import FINISH_TIMEOUT, Finishing
 from ._threads import on_loop_of
 from ._transactions import Block, Transaction, current_block, step_in, step_out
+
+logger = logging.getLogger("django_evergreen.transactions")
 
 # Django's Atomic.__enter__ or __exit__.
 Method = Callable[..., Any]
@@ -126,8 +129,7 @@ def exit_(original: Method, atomic: Any, error: BaseException | None) -> Any:
     if not block.is_open:
         step_out(block)
         if error is None:
-            msg = f"{block} has been ended, and rolled back, by the block around it."
-            raise TransactionEnded(msg[0].upper() + msg[1:])
+            raise _ended_by_outer(block)
         return False
     try:
         _close(block, error)
@@ -136,6 +138,7 @@ def exit_(original: Method, atomic: Any, error: BaseException | None) -> Any:
         _roll_up(block)
         _end(original, block, interruption)
         raise
+    # The same for a thread, which is not who has closed it.
     block.close()
     return _end(original, block, error)
 
@@ -218,19 +221,22 @@ def _end(original: Method, block: Block, error: BaseException | None) -> Any:
     """
     Let Django commit or roll back, whatever is cancelled meanwhile.
     """
-    wrapper = block.transaction.wrapper
     failure = _find_failure(block) if error is None else None
     finishing = Finishing(error)
-    wrapper.start_finishing(finishing)
     try:
-        suppressed = _call(original, block.atomic, error)
+        with finishing:
+            suppressed = _call(original, block.atomic, error)
     except BaseException as interruption:
-        if not isinstance(interruption, Exception):
+        if not isinstance(interruption, Exception) and not _was_ended(block):
             _give_up(block, interruption)
         finishing.raise_absorbed(interruption)
+        if _was_ended(block):
+            return _end_too_late(block, error, interruption)
+        if _is_more_urgent(error, interruption):
+            logger.warning("%s could not be ended properly: %s", block, interruption)
+            return False
         raise
     finally:
-        wrapper.stop_finishing()
         _tell_outer(block, error)
         _leave(block)
     finishing.raise_absorbed()
@@ -239,13 +245,51 @@ def _end(original: Method, block: Block, error: BaseException | None) -> Any:
     return suppressed
 
 
+def _is_more_urgent(error: BaseException | None, interruption: BaseException) -> bool:
+    """
+    Return whether the body's own error, a cancellation, has to be the one raised.
+    """
+    return (
+        error is not None
+        and not isinstance(error, Exception)
+        and isinstance(interruption, Exception)
+    )
+
+
+def _was_ended(block: Block) -> bool:
+    """
+    Return whether the block around this one has ended it meanwhile.
+    """
+    return block.outer is not None and block not in block.transaction.blocks
+
+
+def _end_too_late(
+    block: Block, error: BaseException | None, interruption: BaseException
+) -> bool:
+    """
+    Let the error of the body pass; if there is none, raise one.
+    """
+    if not isinstance(interruption, Exception):
+        raise interruption
+    if error is None:
+        raise _ended_by_outer(block) from interruption
+    return False
+
+
+def _ended_by_outer(block: Block) -> TransactionEnded:
+    msg = f"{block} has been ended, and rolled back, by the block around it."
+    return TransactionEnded(msg[0].upper() + msg[1:])
+
+
 def _tell_outer(block: Block, error: BaseException | None) -> None:
     """
     Tell the block around this one why it can't be committed any more, unless
     its own body is told by ``error``.
     """
     outer = block.outer
-    if outer is not None and block.transaction.wrapper.needs_rollback:
+    if outer is None or _was_ended(block):
+        return
+    if block.transaction.wrapper.needs_rollback:
         of_another = error if block.task is not outer.task else None
         outer.failure = outer.failure or block.failure or of_another
 
@@ -256,7 +300,7 @@ def _find_failure(block: Block) -> BaseException | None:
     body knows, since it was its own statement.
     """
     wrapper = block.transaction.wrapper
-    if not wrapper.needs_rollback and not wrapper.is_aborted():
+    if block.wants_rollback or not (wrapper.needs_rollback or wrapper.is_aborted()):
         return None
     if block.failure is None and block.is_joined:
         failure: BaseException | None = wrapper.rollback_exc

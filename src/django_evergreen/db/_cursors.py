@@ -5,11 +5,13 @@ Cursors that keep the connection of their wrapper while they need it.
 from __future__ import annotations
 
 import logging
+import sys
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..bridge._loops import current_hub, running_loop
+from ..bridge._loops import current_hub
 from ..bridge._switch import in_bridge, run_sync
 from ._pool import ENDED
 
@@ -46,40 +48,74 @@ def watch_chunked_cursor(wrapper: Any, cursor: Any) -> None:
     anywhere if the iteration is abandoned: in bare async code too, where
     nothing may be sent to the server.
     """
-    pooled = wrapper._lease
-    pooled.pins += 1
+    watched = _Watched(wrapper, cursor.cursor)
+    cursor.close = watched.close_or_abandon
+    # Django doesn't close it if its statement was cancelled.
+    weakref.finalize(cursor, watched.abandon).atexit = False
+    if wrapper._transaction is not None:
+        cursor.fetchmany = partial(watched.fetch_in_turn, cursor.fetchmany)
 
-    def close() -> None:
-        del cursor.close  # The second time it's the cursor's own.
-        if wrapper._lease is not pooled:
-            # The connection is closed already, and the cursor with it.
-            return
-        if in_bridge():
-            try:
-                cursor.cursor.close()
-            finally:
-                wrapper.unpin(pooled)
+
+class _Watched:
+    """
+    An open server-side cursor, and what it needs of its connection.
+    """
+
+    def __init__(self, wrapper: Any, cursor: Any) -> None:
+        self._wrapper = wrapper
+        self._cursor = cursor
+        self._pooled = wrapper._lease
+        self._transaction = wrapper._transaction
+        # A reference from there, so that the collector doesn't find the cursor
+        # together with the iteration that will close it.
+        self._pooled.cursors.append(cursor)
+        self._pooled.pins += 1
+
+    def close_or_abandon(self) -> None:
+        # GeneratorExit: the iteration was abandoned, or is being collected, which
+        # happens anywhere.
+        if in_bridge() and not isinstance(sys.exception(), GeneratorExit):
+            self.close()
         else:
-            _close_abandoned(wrapper, cursor.cursor)
+            self.abandon()
 
-    cursor.close = close
+    def close(self) -> None:
+        if not self._forget():
+            return
+        reason = sys.exception()
+        try:
+            with self._wrapper.wrap_database_errors:
+                self._cursor.close()
+        except Exception as error:
+            # Not in place of what has ended the iteration.
+            if reason is None:
+                raise
+            logger.debug("A cursor could not be closed: %s", error)
+        finally:
+            self._wrapper.unpin(self._pooled)
 
+    def abandon(self) -> None:
+        if self._forget():
+            self._pooled.pins -= 1
+            self._pooled.abandoned.append(self._cursor)
+            # This may be any thread, and any moment of the task.
+            wrapper = self._wrapper
+            wrapper._pool.hub.call_threadsafe(wrapper.release_if_idle)
 
-def _close_abandoned(wrapper: Any, cursor: Any) -> None:
-    """
-    Close a cursor where nobody may wait for it.
-    """
-    pooled = wrapper._lease
-    pooled.pins -= 1
-    if wrapper.in_atomic_block or not wrapper.autocommit:
-        # The end of the transaction closes it.
-        return
-    if running_loop() is None:
-        wrapper.drop_lease()
-        return
-    pooled.abandoned.append(cursor)
-    if not pooled.pins:
-        close_and_give_back(wrapper, wrapper.surrender())
+    def _forget(self) -> bool:
+        """
+        Return whether it was open: not if its connection was given back.
+        """
+        if self._cursor not in self._pooled.cursors:
+            return False
+        self._pooled.cursors.remove(self._cursor)
+        return True
+
+    def fetch_in_turn(self, fetch: Callable[..., Any], *args: Any) -> Any:
+        # Each fetch is a statement, which may meet another task's block.
+        if self._transaction.is_shared:
+            self._wrapper.take_turn(self._transaction)
+        return fetch(*args)
 
 
 def close_and_give_back(wrapper: Any, pooled: Any) -> None:
@@ -99,6 +135,8 @@ def restore_and_give_back(wrapper: Any, pooled: Any) -> None:
     restore, connection = wrapper.restore, pooled.connection
     autocommit = wrapper.settings_dict["AUTOCOMMIT"]
     pooled.pins = 0
+    pooled.abandoned += pooled.cursors
+    pooled.cursors.clear()
 
     def clean() -> None:
         _close(pooled)

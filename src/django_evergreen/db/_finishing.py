@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from time import monotonic
 from typing import Any
 
+from greenlet import getcurrent
+
 from ..bridge._loops import current_hub
 from ..bridge._switch import in_bridge
 
@@ -32,6 +34,8 @@ class Finishing:
         self.deadline: float | None = None
         self._absorbed: BaseException | None = None
         self._shield: AbstractContextManager[Any] | None = None
+        # Of the block in which this one ends.
+        self._outer: Finishing | None = None
         self._hub = current_hub() if in_bridge() else None
         if self._hub is not None and isinstance(error, self._hub.cancelled):
             self._start_deadline()
@@ -62,14 +66,26 @@ class Finishing:
             return None
         return max(0.0, self.deadline - monotonic())
 
+    def __enter__(self) -> None:
+        g: Any = getcurrent()
+        if self._hub is not None:
+            self._outer, g.finishing = g.finishing, self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
     def stop(self) -> None:
         """
         End the protection: what follows is not the end of a block.
         """
+        if self._hub is None:
+            return
+        self._hub = None
+        g: Any = getcurrent()
+        g.finishing = self._outer
         shield, self._shield = self._shield, None
         if shield is not None:
             shield.__exit__(None, None, None)
-        self._hub = None
 
     def raise_absorbed(self, cause: BaseException | None = None) -> None:
         """
@@ -78,3 +94,19 @@ class Finishing:
         error, self._absorbed = self._absorbed, None
         if error is not None and error is not cause:
             raise error from cause
+
+
+def is_finishing() -> bool:
+    """
+    Return whether this code ends a block.
+    """
+    return getattr(getcurrent(), "finishing", None) is not None
+
+
+def stop_finishing() -> None:
+    """
+    End the protection of the block that is being ended, if there is one.
+    """
+    finishing = getattr(getcurrent(), "finishing", None)
+    if finishing is not None:
+        finishing.stop()

@@ -123,4 +123,4 @@ class hold_connection(_BridgeBlock):  # noqa: N801  (a block, named as a verb)
 
     def _exit(self) -> None:
         wrapper: Any = connections[self._using]
-        wrapper.unpin(self._held)
+        wrapper.release_hold(self._held)

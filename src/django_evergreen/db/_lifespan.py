@@ -44,7 +44,8 @@ async def close_pools(timeout: float = 30.0) -> bool:  # noqa: ASYNC109 (psycopg
     still in use is closed, which is logged and makes its queries fail. A query
     after that opens a new pool.
 
-    Returns whether all could be closed in peace. Suspends: until they are.
+    Returns whether all could be closed in peace. Suspends: until they are. Runs
+    in: a task.
     """
     return await run_sync(_close_pools, timeout)
 

@@ -58,9 +58,12 @@ class Pooled(Grant):
     holder: Any = None
     # How many open cursors need it kept by its holder.
     pins: int = 0
-    # It was held for the state of its session, which the next one must not see.
-    has_session_state: bool = False
-    # Cursors that are to be closed before the next user gets it.
+    # Not to be lent again: its session has state of its holder's, or a
+    # cancellation is under way that might hit another statement.
+    is_spent: bool = False
+    # Server-side cursors that are open.
+    cursors: list[Any] = field(default_factory=list)
+    # Those of them that are to be closed before the next user gets it.
     abandoned: list[Any] = field(default_factory=list)
 
 
@@ -182,9 +185,10 @@ class Pool:
         pooled.idle_since = now = self.now()
         if (
             self.is_closed
-            or pooled.has_session_state
+            or pooled.is_spent
             or now >= pooled.expires_at
             or pooled not in self.leased
+            or (self.waiters and self.is_broken(pooled.connection))
         ):
             self.discard(pooled)
             self.doomed.append(pooled)

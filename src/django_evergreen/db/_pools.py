@@ -4,6 +4,7 @@ The pools of an event loop: one for each alias, closed with the loop.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -18,6 +19,10 @@ from ._options import PoolOptions
 from ._pool import Grant, Pool, Pooled
 
 logger = logging.getLogger("django_evergreen.pool")
+
+
+# Seconds after which a pool that could not be filled is tried again.
+FILL_AGAIN = 5.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class LoopPool:
         # Opens a connection up to min_size, and returns whether it did.
         self.add_one: Callable[[], bool] = lambda: False
         self._is_filling = False
+        # Not to be tried again before, after a failure; in monotonic seconds.
+        self._fill_after = 0.0
         # Who waits until nobody uses a connection.
         self._draining: list[Waiter] = []
         hub.on_close(self.close)
@@ -175,6 +182,7 @@ class LoopPool:
         except Exception as error:
             # Whoever needs a connection next will see the error himself.
             logger.warning("%r could not be filled: %s", self, error)
+            self._fill_after = time.monotonic() + FILL_AGAIN
 
     def _notice_change(self) -> None:
         """
@@ -192,7 +200,7 @@ class LoopPool:
         """
         Same as :meth:`fill`, in the background.
         """
-        if not self.hub.is_ending:
+        if not self.hub.is_ending and time.monotonic() >= self._fill_after:
             self._is_filling = True
             self.hub.spawn(self._fill_in_background())
 
@@ -237,7 +245,7 @@ class LoopPool:
         Close a connection and free its place. Suspends: no.
         """
         self._state.discard(pooled)
-        pooled.connection.close()
+        _close(pooled)
         self._notice_change()
 
     def clear(self) -> None:
@@ -277,8 +285,18 @@ class LoopPool:
 
     def _close_doomed(self) -> None:
         for pooled in self._state.take_doomed():
-            pooled.connection.close()
+            _close(pooled)
         self._notice_change()
+
+
+def _close(pooled: Pooled) -> None:
+    pooled.connection.close()
+    pooled.abandoned += pooled.cursors
+    pooled.cursors.clear()
+    while pooled.abandoned:
+        # So that they don't warn. Nothing is sent any more.
+        with contextlib.suppress(Exception):
+            pooled.abandoned.pop().close()
 
 
 def _shorten(holders: tuple[str, ...]) -> str:

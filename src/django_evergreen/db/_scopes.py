@@ -70,6 +70,7 @@ class Scope:
 
     __slots__ = (
         "_parent",
+        "held",
         "hub",
         "leased",
         "outer",
@@ -84,6 +85,8 @@ class Scope:
         self.outer = outer
         self.hub = hub
         self.wrappers: dict[str, Any] = {}
+        # How often hold_connection() was entered for an alias.
+        self.held: dict[str, int] = {}
         # Those of them that have a connection.
         self.leased: list[ScopedWrapper] = []
         self._parent = _parent.get()
@@ -109,6 +112,13 @@ class Scope:
         parent = self._parent.wrappers.get(alias) if self._parent else None
         if parent is not None:
             wrapper.inherit_instrumentation(parent)
+
+    def retire(self, wrapper: ScopedWrapper) -> None:
+        """
+        Have another wrapper made when one is needed.
+        """
+        if self.wrappers.get(wrapper.alias) is wrapper:
+            del self.wrappers[wrapper.alias]
 
     def _release_idle(self) -> None:
         for wrapper in tuple(self.leased):

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..bridge._loops import Hub
 from ..bridge._switch import in_bridge
+from ._transactions import current_block
 
 
 def on_loop_of(hub: Hub, fn: Callable[[], Any]) -> Any:
@@ -25,8 +26,13 @@ def on_loop_of(hub: Hub, fn: Callable[[], Any]) -> Any:
 
 def _on_loop(name: str) -> Any:
     def method(self: ThreadCursor, *args: Any, **kwargs: Any) -> Any:
-        call = getattr(self._cursor, name)
-        result = self._hub.run_from_thread(lambda: call(*args, **kwargs))
+        call, take_turn = getattr(self._cursor, name), self._find_turn()
+
+        def call_in_turn() -> Any:
+            take_turn()
+            return call(*args, **kwargs)
+
+        result = self._hub.run_from_thread(call_in_turn)
         return self if result is self._cursor else result
 
     method.__name__ = name
@@ -38,9 +44,22 @@ class ThreadCursor:
     A DB-API cursor, used by a thread that has joined the transaction of a task.
     """
 
-    def __init__(self, cursor: Any, hub: Hub) -> None:
+    def __init__(self, cursor: Any, wrapper: Any) -> None:
         self._cursor = cursor
-        self._hub = hub
+        self._wrapper = wrapper
+        self._hub: Hub = wrapper._scope.hub
+
+    def _find_turn(self) -> Callable[[], None]:
+        """
+        Return how the statement waits for its turn, where it is sent.
+        """
+        block = current_block(self._wrapper.alias)
+        if block is None:
+            # It's used outside the block. The connection will refuse.
+            return lambda: None
+        block.check_usable()
+        # Who ends a block has the turn.
+        return block.take_turn if block.is_open else lambda: None
 
     execute = _on_loop("execute")
     executemany = _on_loop("executemany")

@@ -12,10 +12,10 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..bridge._switch import release_when_idle
-from . import _threads, _transactions
+from ..bridge._switch import in_bridge, release_when_idle
+from . import _transactions
 from ._commit_hooks import as_commit_hook
-from ._finishing import Finishing
+from ._finishing import is_finishing, stop_finishing
 from ._pool import Pooled
 
 
@@ -32,8 +32,6 @@ class TransactionalWrapper(BaseDatabaseWrapper):
     connection: Any
     # The open transaction.
     _transaction: _transactions.Transaction | None = None
-    # The connection on which a block is being ended.
-    _finishing: Any = None
     rollback_exc: BaseException | None
 
     # Backend hooks.
@@ -56,6 +54,12 @@ class TransactionalWrapper(BaseDatabaseWrapper):
         """
         return False
 
+    def is_lost(self) -> bool:
+        """
+        Return whether there is no connection any more that could be used.
+        """
+        raise NotImplementedError
+
     # Statements.
 
     def validate_no_broken_transaction(self) -> None:
@@ -70,20 +74,30 @@ class TransactionalWrapper(BaseDatabaseWrapper):
         """
         block = transaction.block_of_caller()
         block.check_usable()
-        if block.is_open and transaction.scope is not None:
-            _threads.on_loop_of(transaction.scope.hub, block.take_turn)
+        # A thread takes its turn where its statement is sent.
+        if block.is_open and in_bridge():
+            block.take_turn()
 
     # Beginning and end.
 
     def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
-        super().set_autocommit(autocommit, *args, **kwargs)
+        if self._scope is not None:
+            self.validate_thread_sharing()
+        if autocommit and is_finishing() and self.is_lost():
+            # The block has ended with its connection. Django would open another
+            # one only for this, and hide the error that ended the block.
+            self.drop_transaction()
+            return
+        try:
+            super().set_autocommit(autocommit, *args, **kwargs)
+        finally:
+            if self._lease is not None:
+                release_when_idle(self._scope.release_idle)
         if autocommit:
             self._end_transaction()
         elif self._transaction is None:
             self._transaction = _transactions.Transaction(self)
             _transactions.step_in(self._transaction.enter(None))
-        if self._lease is not None:
-            release_when_idle(self._scope.release_idle)
 
     def get_autocommit(self) -> bool:
         if (
@@ -115,13 +129,17 @@ class TransactionalWrapper(BaseDatabaseWrapper):
         return block
 
     def set_rollback(self, rollback: bool) -> None:
-        if self._transaction is not None and self._transaction.is_shared:
-            self.take_turn(self._transaction)
+        transaction = self._transaction
+        if transaction is not None:
+            if transaction.is_shared:
+                self.take_turn(transaction)
+            # Who asks for it is not to be told about it.
+            transaction.blocks[-1].wants_rollback = rollback
         super().set_rollback(rollback)
 
     def run_and_clear_commit_hooks(self) -> None:
         # What they do is outside the transaction, and can be cancelled.
-        self.stop_finishing()
+        stop_finishing()
         self._end_transaction()
         super().run_and_clear_commit_hooks()
 
@@ -134,23 +152,13 @@ class TransactionalWrapper(BaseDatabaseWrapper):
         """
         Close the connection, and forget the transaction. Suspends: no.
         """
+        is_shared = self._transaction is not None and self._transaction.is_shared
         self._end_transaction()
         self._reset_transaction_state()
         self.drop_lease()
-
-    def start_finishing(self, finishing: Finishing) -> None:
-        """
-        Protect the statements that end a block; see :class:`Finishing`.
-        """
-        if self._lease is not None:
-            self._finishing = self.connection
-            self._finishing.finishing = finishing
-
-    def stop_finishing(self) -> None:
-        connection, self._finishing = self._finishing, None
-        if connection is not None:
-            connection.finishing.stop()
-            connection.finishing = None
+        if is_shared:
+            # Others may still be in the middle of Django's code with it.
+            self._scope.retire(self)
 
     def statement_was_interrupted(self, error: BaseException) -> None:
         """

@@ -115,6 +115,7 @@ class Block:
         "task",
         "transaction",
         "turn",
+        "wants_rollback",
     )
 
     def __init__(self, transaction: Transaction, outer: Block | None) -> None:
@@ -137,6 +138,8 @@ class Block:
         self.depths = (0, 0)
         # What made it impossible to commit, if it was not the block's own body.
         self.failure: BaseException | None = None
+        # Whether set_rollback(True) was called in it.
+        self.wants_rollback = False
 
     def __str__(self) -> str:
         if self.entered_at is None:

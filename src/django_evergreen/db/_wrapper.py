@@ -13,7 +13,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, OperationalError, connections
 from django.utils.asyncio import async_unsafe
 from greenlet import getcurrent
 
@@ -109,6 +109,8 @@ class ScopedWrapper(TransactionalWrapper):
             # A thread; or DJANGO_ALLOW_ASYNC_UNSAFE, which asks for blocking.
             super().connect()
             return
+        if scope.held:
+            self._check_no_session_was_lost()
         pool = self._pool
         if pool is None or pool.database != self.settings_dict["NAME"]:
             pool = self._pool = self._find_pool(scope)
@@ -154,7 +156,8 @@ class ScopedWrapper(TransactionalWrapper):
         pool = self._pool = self._find_pool(self._scope)
         if not pool.reserve():
             return False
-        self._open(pool, self._scope)
+        with self.wrap_database_errors:
+            self._open(pool, self._scope)
         self.release_if_idle()
         return True
 
@@ -224,6 +227,11 @@ class ScopedWrapper(TransactionalWrapper):
         Return whether :meth:`restore` is worth trying: no statement is half-way.
         """
         return self.connection is not None and not self.is_busy(self.connection)
+
+    def is_lost(self) -> bool:
+        if self.connection is None:
+            return True
+        return self.connection_state(self.connection) is ConnectionState.BROKEN
 
     def _is_clean(self) -> bool:
         return self.connection_state(self.connection) is ConnectionState.CLEAN
@@ -299,7 +307,7 @@ class ScopedWrapper(TransactionalWrapper):
     def _prepare_cursor(self, cursor: Any) -> Any:
         if self._lease is not None and running_loop() is None:
             # A thread that has joined the transaction.
-            cursor = _threads.ThreadCursor(cursor, self._scope.hub)
+            cursor = _threads.ThreadCursor(cursor, self)
         return super()._prepare_cursor(cursor)
 
     def _attach_idle(self, scope: Scope) -> None:
@@ -316,6 +324,7 @@ class ScopedWrapper(TransactionalWrapper):
             and current_task() is scope.task
             and _transactions.is_outside(self.alias)
             and not self.closed_in_transaction
+            and not scope.held
         ):
             pooled = pool.get_idle()
             if pooled is not None:
@@ -350,8 +359,28 @@ class ScopedWrapper(TransactionalWrapper):
             msg = f"{self!r} has a connection of its own, which can't be held."
             raise DatabaseError(msg)
         pooled.pins += 1
-        pooled.has_session_state = True
+        pooled.is_spent = True
+        self._scope.held[self.alias] = self._scope.held.get(self.alias, 0) + 1
         return pooled
+
+    def release_hold(self, pooled: Pooled) -> None:
+        """
+        End one :meth:`hold`. Suspends: no.
+        """
+        held = self._scope.held
+        held[self.alias] -= 1
+        if not held[self.alias]:
+            del held[self.alias]
+        self.unpin(pooled)
+
+    def _check_no_session_was_lost(self) -> None:
+        if self.alias in self._scope.held:
+            msg = (
+                f"The connection to {self.alias!r} that hold_connection() kept was "
+                "lost, and with it the state of its session. Leave the block, and "
+                "begin anew."
+            )
+            raise OperationalError(msg)
 
     def unpin(self, pooled: Pooled) -> None:
         """

@@ -33,6 +33,7 @@ from ....bridge._loops import FdWatch, Hub, WatchClosed, current_hub, current_ta
 from ....bridge._switch import in_bridge, suspend
 from ..._errors import LeaseEnded
 from ..._finishing import FINISH_TIMEOUT, Finishing
+from ..._pool import ENDED
 
 logger = logging.getLogger("django_evergreen.postgresql")
 
@@ -146,8 +147,6 @@ class Connection(psycopg.Connection[Any]):
     _watch: FdWatch
     # Who has borrowed it from the pool; None while it's in no pool.
     lease: Any = None
-    # While a block is being ended: what a cancellation does.
-    finishing: Finishing | None = None
 
     connect = _rebind_connect()
 
@@ -164,17 +163,17 @@ class Connection(psycopg.Connection[Any]):
     ) -> Any:
         if self._hub is None:
             return super().wait(gen, interval, timeout)
-        self._check_may_wait()
+        finishing = self._check_may_wait()
         wait = self._watch.wait
-        if timeout is not None or self.finishing is not None:
-            wait = self._patient_wait(timeout)
+        if timeout is not None or finishing is not None:
+            wait = self._patient_wait(finishing, timeout)
         try:
             events = next(gen)
             while True:
                 try:
                     ready = wait(events)
                 except BaseException as error:
-                    wait = self._interrupted(gen, events, error)
+                    wait = self._interrupted(gen, events, error, finishing)
                     ready = 0
                 events = gen.send(ready)
         except StopIteration as stop:
@@ -185,9 +184,11 @@ class Connection(psycopg.Connection[Any]):
             if self.pgconn.status != OK:
                 self._watch.close()
 
-    def _check_may_wait(self) -> None:
+    def _check_may_wait(self) -> Finishing | None:
         """
         Refuse before anything is sent: a statement can't be left half-way.
+
+        Returns what decides about cancellations, if a block is being ended.
         """
         g: Any = getcurrent()
         if type(g) is not BridgeGreenlet or g.hub is not self._hub:
@@ -204,18 +205,21 @@ class Connection(psycopg.Connection[Any]):
                 # The COMMIT or ROLLBACK that is due can't be sent any more.
                 self._finish()
             g.refusal(None)
+        return g.finishing  # type: ignore[no-any-return]
 
-    def _patient_wait(self, timeout: float | None) -> Any:
+    def _patient_wait(self, finishing: Finishing | None, timeout: float | None) -> Any:
         """
         Return how to wait for the descriptor, with the deadline that applies.
         """
-        if self.finishing is not None:
-            timeout = self.finishing.remaining()
+        if finishing is not None:
+            timeout = finishing.remaining()
         if timeout is None:
             return self._watch.wait
         return _until(monotonic() + timeout, self._watch.wait)
 
-    def _interrupted(self, gen: Any, events: int, error: BaseException) -> Any:
+    def _interrupted(
+        self, gen: Any, events: int, error: BaseException, finishing: Finishing | None
+    ) -> Any:
         """
         Return how to wait on, if the wait for the end of a block was cut short.
 
@@ -223,15 +227,15 @@ class Connection(psycopg.Connection[Any]):
         """
         if isinstance(error, WatchClosed):
             self._close_interrupted(gen)
-        if self.finishing is None:
+        if finishing is None:
             if not isinstance(error, e._WaitTimeout):
                 self._cut_short(gen, events, error)
-        elif self.finishing.absorb(error):
-            return self._patient_wait(None)
+        elif finishing.absorb(error):
+            return self._patient_wait(finishing, None)
         else:
             # Nobody knows whether the block has been committed.
             self._finish()
-        if self.finishing is not None and isinstance(error, e._WaitTimeout):
+        if finishing is not None and isinstance(error, e._WaitTimeout):
             msg = (
                 f"{self!r} did not end a block within {FINISH_TIMEOUT:g} s after its "
                 "task was cancelled: it was closed."
@@ -244,9 +248,11 @@ class Connection(psycopg.Connection[Any]):
         Do what another task's close() had to leave to this one.
         """
         gen.close()
-        super().close()
-        msg = f"{self!r} was closed by another task while it was in use."
-        raise e.OperationalError(msg) from None
+        self._finish()
+        raise e.OperationalError(self._closed_message()) from None
+
+    def _closed_message(self) -> str:
+        return f"{self!r} was closed by another task while it was in use."
 
     def _cut_short(self, gen: Any, events: int, error: BaseException) -> None:
         if self.lease is not None:
@@ -268,9 +274,13 @@ class Connection(psycopg.Connection[Any]):
         """
         deadline = monotonic() + CANCEL_TIMEOUT
         patience = CANCEL_AGAIN
+        # Else a request may still be under way, and hit the next statement.
+        all_arrived = True
         try:
             while (now := monotonic()) < deadline:
-                self._request_cancel(deadline - now)
+                all_arrived &= self._request_cancel(deadline - now)
+                if self._closed:
+                    return False
                 again_at = min(deadline, monotonic() + patience)
                 while (remaining := again_at - monotonic()) > 0:
                     ready = self._watch.wait(events, timeout=remaining, shield=True)
@@ -278,16 +288,19 @@ class Connection(psycopg.Connection[Any]):
                         events = gen.send(ready)
                 patience *= 2
         except (StopIteration, e.QueryCanceled):
-            return True
+            return all_arrived
         except WatchClosed:
             return False
         except e.Error as error:
             logger.debug("%r failed after its cancellation: %s", self, error)
-            return bool(self.pgconn.status == OK)
+            return all_arrived and bool(self.pgconn.status == OK)
         logger.warning("%r did not end its statement in time: closing it", self)
         return False
 
-    def _request_cancel(self, timeout: float) -> None:
+    def _request_cancel(self, timeout: float) -> bool:
+        """
+        Return whether the server has received the request.
+        """
         try:
             if capabilities.has_cancel_safe():
                 wait_conn(self._cancel_gen(), timeout=timeout, shield=True)
@@ -298,6 +311,8 @@ class Connection(psycopg.Connection[Any]):
                 suspend(hub.shielded(hub.run_in_thread(cancel)))  # type: ignore[arg-type]
         except e.Error as error:
             logger.warning("%r could not be cancelled: %s", self, error)
+            return False
+        return True
 
     def abort_statement(self) -> None:
         """
@@ -321,14 +336,21 @@ class Connection(psycopg.Connection[Any]):
                 raise e.CancellationTimeout("cancellation timeout expired") from None
 
     def close(self) -> None:
-        if self._hub is None or not self._watch.is_waiting():
+        if self._hub is None or not self.lock.locked:
             self._finish()
             super().close()
             return
         # libpq must not lose its connection below a generator of psycopg: who
-        # waits with that one ends it, and closes.
+        # has the lock finds out before he goes on with that one, and closes.
         self._closed = True
+        self.lease = ENDED
         self._watch.close()
+
+    def is_closing(self) -> bool:
+        """
+        Return whether it's closed, or will be as soon as it isn't in use.
+        """
+        return bool(self._closed)
 
     def _finish(self) -> None:
         if self._hub is not None:
@@ -344,6 +366,9 @@ class Connection(psycopg.Connection[Any]):
         if self._watch.suspect:
             self._watch.suspect = False
             try:
+                # The first time yields the last words of the server, and only the
+                # second time that it is gone.
+                self.pgconn.consume_input()
                 self.pgconn.consume_input()
             except e.Error:
                 self._watch.close()
@@ -357,6 +382,9 @@ class Connection(psycopg.Connection[Any]):
         raise e.InterfaceError(msg)
 
     def _refuse_stale(self) -> None:
+        if self._closed:
+            self._finish()
+            raise e.OperationalError(self._closed_message())
         msg = (
             f"{self!r} was given back to its pool while the task waited for something "
             "else, and can't be used by this cursor any more. Keep it: open the cursor "

@@ -77,7 +77,7 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
 
     def connection_state(self, connection: Any) -> ConnectionState:
         status = connection.pgconn.transaction_status
-        if status == UNKNOWN:
+        if status == UNKNOWN or connection.is_closing():
             return ConnectionState.BROKEN
         if status != IDLE or connection.lock.locked:
             return ConnectionState.IN_USE
@@ -95,7 +95,11 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
     @staticmethod
     def is_busy(connection: Any) -> bool:
         status = connection.pgconn.transaction_status
-        return bool(status in (ACTIVE, UNKNOWN) or connection.lock.locked)
+        return (
+            status in (ACTIVE, UNKNOWN)
+            or connection.lock.locked
+            or connection.is_closing()
+        )
 
     @staticmethod
     def restore(connection: Any, autocommit: bool) -> None:
@@ -109,7 +113,8 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
                 pass
 
     def abort_statement(self) -> None:
-        if self.connection is not None:
+        if self._lease is not None:
+            self._lease.is_spent = True
             current_hub().spawn(run_sync(self.connection.abort_statement))
 
     def is_aborted(self) -> bool:

@@ -12,15 +12,16 @@ import contextlib
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
+from greenlet import getcurrent
 
 from ....bridge._loops import current_hub, current_task
 from ....bridge._switch import check_may_switch
 from ....bridge._worker import Worker
 from ..._errors import LeaseEnded
-from ..._finishing import Finishing
 
 # Rows that are fetched together with the execution, and at each fetch: most
 # results need one hop to the thread then.
@@ -41,8 +42,10 @@ class WorkerConnection(sqlite3.Connection):
 
     # Who has borrowed it from the pool; None while it's in no pool.
     lease: Any = None
-    # While a block is being ended: what a cancellation does.
-    finishing: Finishing | None = None
+    # A transaction was begun and is to be ended by commit() or rollback().
+    expects_transaction = False
+    # How many calls are being made, or wait for that.
+    calls = 0
 
     def __init__(self, database: Any, *args: Any, **kwargs: Any) -> None:
         self._hub = current_hub()
@@ -71,8 +74,8 @@ class WorkerConnection(sqlite3.Connection):
             self._worker.lost = True
             raise
         if self.is_broken():
-            msg = f"{self!r} is closed."
-            raise sqlite3.ProgrammingError(msg)
+            msg = f"{self!r} was closed, perhaps by another task."
+            raise sqlite3.OperationalError(msg)
         lease = self.lease
         if (
             lease is not None
@@ -85,9 +88,11 @@ class WorkerConnection(sqlite3.Connection):
                 "open the cursor by `with connection.cursor() as cursor:`."
             )
             raise LeaseEnded(msg)
-        absorb = None if self.finishing is None else self.finishing.absorb
+        finishing = getcurrent().finishing  # type: ignore[attr-defined]
+        absorb = None if finishing is None else finishing.absorb
+        self.calls += 1
         try:
-            return self._worker.call(fn, self.interrupt, absorb)
+            return self._worker.call(partial(self._do, fn), self.interrupt, absorb)
         except Exception:
             raise
         except BaseException as error:
@@ -97,6 +102,34 @@ class WorkerConnection(sqlite3.Connection):
                 # Whether the block was committed is not known.
                 self._worker.lost = True
             raise
+        finally:
+            self.calls -= 1
+
+    def _do(self, fn: Callable[[], Any]) -> Any:
+        """
+        Call ``fn()``, in the thread, unless the transaction was lost.
+        """
+        if self.expects_transaction and not self.in_transaction:
+            msg = (
+                f"SQLite has rolled back the whole transaction of {self!r}, as it does "
+                "when a statement of it was interrupted or failed badly. Nothing more "
+                "is sent in it."
+            )
+            raise sqlite3.OperationalError(msg)
+        return fn()
+
+    def wait_until_quiet(self) -> None:
+        """
+        Wait until the thread has made the calls of other tasks.
+        """
+        self._worker.call(lambda: None, lambda: None)
+
+    def begin(self) -> None:
+        """
+        Begin a transaction which must not be lost unnoticed.
+        """
+        self.execute("BEGIN").close()
+        self.expects_transaction = True
 
     def is_broken(self) -> bool:
         """
@@ -132,9 +165,12 @@ class WorkerConnection(sqlite3.Connection):
             set_level(self, level)
 
     def commit(self) -> None:
-        self.call(super().commit)
+        commit = super().commit
+        self.call(commit)
+        self.expects_transaction = False
 
     def rollback(self) -> None:
+        self.expects_transaction = False
         self.call(super().rollback)
 
     def close(self) -> None:

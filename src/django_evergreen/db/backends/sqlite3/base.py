@@ -36,7 +36,6 @@ class InlineConnection(sqlite3.Connection):
     """
 
     lease: Any = None
-    finishing: Any = None
 
 
 class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
@@ -67,6 +66,33 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
             )
             raise ImproperlyConfigured(msg)
 
+    def _find_pool(self, *args: Any) -> Any:
+        # Sets transaction_mode, for connections that another wrapper opened.
+        self.get_connection_params()
+        return super()._find_pool(*args)
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        opened = []
+
+        def connect(*args: Any, **kwargs: Any) -> Any:
+            opened.append(factory(*args, **kwargs))
+            return opened[-1]
+
+        factory = conn_params.get("factory", sqlite3.Connection)
+        try:
+            return super().get_new_connection({**conn_params, "factory": connect})
+        except BaseException:
+            # It sends statements of its own, which may fail or be cancelled.
+            for connection in opened:
+                connection.close()
+            raise
+
+    def _start_transaction_under_autocommit(self) -> None:
+        if isinstance(self.connection, WorkerConnection):
+            self.connection.begin()
+        else:
+            super()._start_transaction_under_autocommit()
+
     def create_cursor(self, name: str | None = None) -> Any:
         if isinstance(self.connection, WorkerConnection):
             return self.connection.cursor(WorkerCursor)
@@ -81,8 +107,11 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
         )
 
     def connection_state(self, connection: Any) -> ConnectionState:
-        if isinstance(connection, WorkerConnection) and connection.is_broken():
-            return ConnectionState.BROKEN
+        if isinstance(connection, WorkerConnection):
+            if connection.is_broken():
+                return ConnectionState.BROKEN
+            if connection.calls:
+                return ConnectionState.IN_USE
         if connection.in_transaction:
             return ConnectionState.IN_USE
         return ConnectionState.CLEAN
@@ -99,7 +128,7 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
     def wait_until_quiet(self) -> None:
         # The thread does one thing after the other.
         if isinstance(self.connection, WorkerConnection):
-            self.connection.call(lambda: None)
+            self.connection.wait_until_quiet()
 
     def abort_statement(self) -> None:
         if isinstance(self.connection, WorkerConnection):
