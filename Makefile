@@ -1,6 +1,6 @@
 # Everything here needs Python 3.11 or newer, make and a package registry.
 # PYTHON chooses the interpreter, VENV where its environment is built, ARGS is
-# passed to pytest, to the benchmarks or to the server.
+# passed to pytest, to the benchmarks, to the chaos run or to the server.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # Where pyenv keeps interpreters, if there is pyenv: for `make test-all`.
 PYENV := $(shell ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin 2>/dev/null | tr '\n' ':')
 
-.PHONY: help demo serve test test-all lint bench
+.PHONY: help demo serve test test-all lint bench chaos
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ lint: $(VENV)/.lint ## ruff and mypy
 
 bench: $(VENV)/.test ## measure, side by side with stock Django
 	$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: $(VENV)/.test ## ten minutes of transfers while tasks, sessions and servers are killed
+	PYTHONMALLOC=default $(BIN)/python -X dev -m chaos $(ARGS)
 
 # One stamp for each dependency group, renewed when the requirements change.
 $(VENV)/.demo $(VENV)/.test $(VENV)/.matrix $(VENV)/.lint: $(VENV)/.%: pyproject.toml | $(BIN)/python

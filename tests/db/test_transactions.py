@@ -14,7 +14,6 @@ from django.db.transaction import TransactionManagementError
 
 from django_evergreen.bridge import await_, offload, run_sync
 from django_evergreen.db import (
-    LeaseEnded,
     PoolTimeout,
     TransactionDeadlock,
     TransactionEnded,
@@ -261,7 +260,7 @@ async def test_cursor_kept_beyond_the_block_is_refused(db):
     async with transaction.atomic():
         await Author.objects.acreate(name="A")
         may_go_on.set()
-        with pytest.raises(LeaseEnded):
+        with pytest.raises(TransactionEnded):
             await task
     assert await names() == ["A"]
 

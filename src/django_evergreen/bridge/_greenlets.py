@@ -72,7 +72,12 @@ def acquire() -> BridgeGreenlet:
     Return a greenlet without a job, with the caller's contextvars.
     """
     greenlets = _resting.greenlets
-    g = greenlets.pop() if greenlets else BridgeGreenlet(_work)
+    if greenlets:
+        g = greenlets.pop()
+    else:
+        g = BridgeGreenlet(_work)
+        # Without a job, as what a greenlet is started with stays referenced.
+        g.switch()
     # A greenlet has contextvars of its own; sharing the context object makes
     # changes visible both ways.
     g.gr_context = getcurrent().gr_context
@@ -92,7 +97,7 @@ def release(g: BridgeGreenlet) -> None:
         greenlets.append(g)
 
 
-def _work(*job: Any) -> None:
+def _work() -> None:
     """
     Run jobs for ever: the body of every bridge greenlet.
 
@@ -101,9 +106,9 @@ def _work(*job: Any) -> None:
     ever.
     """
     while True:
-        _perform(*job)
-        job = ()
         job = getcurrent().parent.switch(DONE)  # type: ignore[union-attr]
+        _perform(*job)
+        del job
 
 
 def _perform(

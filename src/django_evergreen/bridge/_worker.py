@@ -26,7 +26,15 @@ class _Job:
     One call: made by a task, executed by the thread.
     """
 
-    __slots__ = ("error", "finished", "fn", "is_cancelled", "result", "waiter")
+    __slots__ = (
+        "error",
+        "finished",
+        "fn",
+        "is_cancelled",
+        "result",
+        "waiter",
+        "was_run",
+    )
 
     def __init__(self, fn: Callable[[], Any], waiter: Waiter | None) -> None:
         self.fn = fn
@@ -35,7 +43,7 @@ class _Job:
         self.result: Any = None
         self.error: BaseException | None = None
         # Nobody wants it any more.
-        self.is_cancelled = False
+        self.is_cancelled = self.was_run = False
         # Set on the loop's thread.
         self.finished = False
 
@@ -51,6 +59,8 @@ class Worker:
         # A call didn't stop in time: whether and when it ends is unknown.
         self.lost = False
         self.finished = False
+        # The call that was cancelled last had not been begun.
+        self.passed_over = False
         # daemon: a lost call must not keep the process alive.
         # What runs now; whoever looks at it in order to interrupt it has the lock.
         self._running: _Job | None = None
@@ -86,6 +96,7 @@ class Worker:
                 if not absorbed:
                     self._stop(job, interrupt)
                 self._wait_for_end(job)
+            self.passed_over = job.finished and not job.was_run
             if not absorbed or not job.finished:
                 raise
         return self._outcome(job)
@@ -120,6 +131,12 @@ class Worker:
             timer.cancel()
             self.lost = not job.finished
 
+    def post(self, fn: Callable[[], Any]) -> None:
+        """
+        Run ``fn()`` in the thread, without waiting for it.
+        """
+        self._jobs.put(_Job(fn, None))
+
     def finish(self, fn: Callable[[], Any]) -> bool:
         """
         Run ``fn()`` as the last call, and end the thread; wait for neither.
@@ -144,6 +161,7 @@ class Worker:
             with self._lock:
                 self._running = None if job.is_cancelled else job
             if self._running is job:
+                job.was_run = True
                 self._do(job)
             if job.waiter is not None and not self._hub.is_closed():
                 self._hub.call_threadsafe(self._deliver, job)

@@ -214,13 +214,19 @@ def _roll_up(block: Block) -> None:
         atomics, savepoints = block.depths
         del wrapper.atomic_blocks[atomics:], wrapper.savepoint_ids[savepoints:]
         transaction = block.transaction
-        _on_loop(transaction, partial(transaction.leave, block.nested))
+        _on_loop(transaction, partial(transaction.cut_short, block.nested))
 
 
 def _end(original: Method, block: Block, error: BaseException | None) -> Any:
     """
     Let Django commit or roll back, whatever is cancelled meanwhile.
     """
+    if _was_ended(block):
+        # While it waited: Django would end the block around this one now.
+        step_out(block)
+        if error is None:
+            raise _ended_by_outer(block)
+        return False
     failure = _find_failure(block) if error is None else None
     finishing = Finishing(error)
     try:
@@ -287,11 +293,10 @@ def _tell_outer(block: Block, error: BaseException | None) -> None:
     its own body is told by ``error``.
     """
     outer = block.outer
-    if outer is None or _was_ended(block):
-        return
-    if block.transaction.wrapper.needs_rollback:
+    if outer is not None and block.needs_rollback and not _was_ended(block):
         of_another = error if block.task is not outer.task else None
         outer.failure = outer.failure or block.failure or of_another
+        outer.needs_rollback = True
 
 
 def _find_failure(block: Block) -> BaseException | None:
@@ -300,7 +305,7 @@ def _find_failure(block: Block) -> BaseException | None:
     body knows, since it was its own statement.
     """
     wrapper = block.transaction.wrapper
-    if block.wants_rollback or not (wrapper.needs_rollback or wrapper.is_aborted()):
+    if block.wants_rollback or not (block.needs_rollback or wrapper.is_aborted()):
         return None
     if block.failure is None and block.is_joined:
         failure: BaseException | None = wrapper.rollback_exc

@@ -127,13 +127,17 @@ class Scope:
     def admits(self, connection: Any) -> bool:
         """
         Return whether other code may use a connection of this scope: it must
-        belong to the transaction on that connection.
+        belong to the transaction on that connection. Raises
+        :exc:`TransactionEnded` if it did.
         """
         for wrapper in self.leased:
             if wrapper.connection is connection:
                 block = _transactions.current_block(wrapper.alias)
-                transaction = wrapper._transaction
-                return transaction is not None and block in transaction.blocks
+                if block is None or block.transaction.scope is not self:
+                    return False
+                if block not in block.transaction.blocks:
+                    block.check_usable()
+                return block.transaction is wrapper._transaction
         return False
 
     def interrupted(self, connection: Any, error: BaseException) -> None:

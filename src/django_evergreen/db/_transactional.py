@@ -34,6 +34,32 @@ class TransactionalWrapper(BaseDatabaseWrapper):
     _transaction: _transactions.Transaction | None = None
     rollback_exc: BaseException | None
 
+    # Outside any block.
+    _needs_rollback = False
+
+    @property
+    def needs_rollback(self) -> bool:
+        """
+        Whether the block of the running code must be rolled back: Django's flag,
+        which is about the innermost block, and so about somebody else's perhaps.
+        """
+        block = self._block_of_caller()
+        return self._needs_rollback if block is None else block.needs_rollback
+
+    @needs_rollback.setter
+    def needs_rollback(self, value: bool) -> None:
+        block = self._block_of_caller()
+        if block is None:
+            self._needs_rollback = value
+        else:
+            block.needs_rollback = value
+
+    def _block_of_caller(self) -> _transactions.Block | None:
+        transaction = self._transaction
+        if transaction is None or not transaction.blocks:
+            return None
+        return transaction.block_of_caller()
+
     # Backend hooks.
 
     def wait_until_quiet(self) -> None:
@@ -134,7 +160,7 @@ class TransactionalWrapper(BaseDatabaseWrapper):
             if transaction.is_shared:
                 self.take_turn(transaction)
             # Who asks for it is not to be told about it.
-            transaction.blocks[-1].wants_rollback = rollback
+            transaction.block_of_caller().wants_rollback = rollback
         super().set_rollback(rollback)
 
     def run_and_clear_commit_hooks(self) -> None:
@@ -165,8 +191,9 @@ class TransactionalWrapper(BaseDatabaseWrapper):
         Note that a statement was cancelled, after which nobody knows which of its
         work is left.
         """
-        if self._transaction is not None:
-            self._transaction.blocks[-1].failure = error
+        block = self._block_of_caller()
+        if block is not None:
+            block.failure = error
         if self.in_atomic_block:
             self.needs_rollback = True
             self.rollback_exc = error

@@ -63,6 +63,13 @@ class Transaction:
         self.blocks.append(block)
         return block
 
+    def cut_short(self, block: Block) -> None:
+        """
+        End a block of somebody else, who learns it from his next statement.
+        """
+        block.is_cut_short = True
+        self.leave(block)
+
     def leave(self, block: Block) -> None:
         """
         End a block, and those inside it; do nothing if it has been left. Runs
@@ -74,6 +81,7 @@ class Transaction:
         del self.blocks[-len(ended) :]
         for inner in reversed(ended):
             inner.is_open = False
+            inner.is_cut_short |= inner is not block
             if inner.outer is not None:
                 # Who waits for the turn goes on, or finds that the block ended.
                 inner.outer.nested = None
@@ -108,8 +116,10 @@ class Block:
         "ender",
         "entered_at",
         "failure",
+        "is_cut_short",
         "is_joined",
         "is_open",
+        "needs_rollback",
         "nested",
         "outer",
         "task",
@@ -124,6 +134,8 @@ class Block:
         self.task = task_or_thread()
         # Whether statements of this block may still be sent.
         self.is_open = True
+        # Whether it was ended by the block around it.
+        self.is_cut_short = False
         # Who is about to end it, and may still send statements then.
         self.ender: Any = None
         # Whether other tasks or threads belong to it.
@@ -136,6 +148,9 @@ class Block:
         self.entered_at: tuple[str, int] | None = None
         # The lengths of Django's stacks just inside this block.
         self.depths = (0, 0)
+        # Django's flag: it can't be committed. What is wrong with the outer block
+        # is wrong with this one.
+        self.needs_rollback: bool = outer is not None and outer.needs_rollback
         # What made it impossible to commit, if it was not the block's own body.
         self.failure: BaseException | None = None
         # Whether set_rollback(True) was called in it.
@@ -274,7 +289,8 @@ def check_outside(alias: str, scope: Scope | None) -> None:
     # Two threads, none of them a task: stock Django, which doesn't mind.
     if owner is scope and (block.is_open or owner is None):
         return
-    if block.task is task_or_thread() and not block.is_open:
+    is_mine = block.task is task_or_thread() and not block.is_cut_short
+    if is_mine and not block.is_open:
         # Left in another context than the one it was entered in.
         _set_block(alias, None)
         return

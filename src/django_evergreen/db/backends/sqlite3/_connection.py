@@ -73,9 +73,7 @@ class WorkerConnection(sqlite3.Connection):
             # The COMMIT or ROLLBACK that is due can't be waited for any more.
             self._worker.lost = True
             raise
-        if self.is_broken():
-            msg = f"{self!r} was closed, perhaps by another task."
-            raise sqlite3.OperationalError(msg)
+        self._check_open()
         lease = self.lease
         if (
             lease is not None
@@ -96,7 +94,7 @@ class WorkerConnection(sqlite3.Connection):
         except Exception:
             raise
         except BaseException as error:
-            if lease is not None:
+            if lease is not None and not self._worker.passed_over:
                 lease.interrupted(self, error)
             if absorb is not None:
                 # Whether the block was committed is not known.
@@ -104,6 +102,11 @@ class WorkerConnection(sqlite3.Connection):
             raise
         finally:
             self.calls -= 1
+
+    def _check_open(self) -> None:
+        if self.is_broken():
+            msg = f"{self!r} was closed, perhaps by another task."
+            raise sqlite3.OperationalError(msg)
 
     def _do(self, fn: Callable[[], Any]) -> Any:
         """
@@ -122,13 +125,20 @@ class WorkerConnection(sqlite3.Connection):
         """
         Wait until the thread has made the calls of other tasks.
         """
-        self._worker.call(lambda: None, lambda: None)
+        if not self.is_broken():
+            self._worker.call(lambda: None, lambda: None)
 
     def begin(self) -> None:
         """
         Begin a transaction which must not be lost unnoticed.
         """
-        self.execute("BEGIN").close()
+        try:
+            self.execute("BEGIN").close()
+        except BaseException:
+            if self.in_transaction:
+                # It was cancelled just when it was done.
+                self._worker.post(super().rollback)
+            raise
         self.expects_transaction = True
 
     def is_broken(self) -> bool:
@@ -138,6 +148,7 @@ class WorkerConnection(sqlite3.Connection):
         return self._worker.lost or self._worker.finished
 
     def cursor(self, factory: Any = None) -> Any:
+        self._check_open()
         return super().cursor(factory or WorkerCursor)  # type: ignore[arg-type]
 
     def execute(self, *args: Any) -> Any:

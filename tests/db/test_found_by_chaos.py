@@ -1,0 +1,245 @@
+"""
+What the chaos run has found, reduced; see `make chaos`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import Error, OperationalError, connections, transaction
+
+from django_evergreen.db import (
+    TransactionEnded,
+    close_pools,
+    hold_connection,
+    open_pools,
+    statistics,
+)
+from tests.app.models import Author
+
+from .test_holding import STATE, execute, run_sync
+
+
+async def turns(number):
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def test_block_that_was_cut_short_is_not_forgotten_by_its_task(db):
+    """
+    Else its next statement would be sent outside any transaction.
+    """
+    inside, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def child():
+        async with transaction.atomic():
+            await Author.objects.acreate(name="1")
+            inside.set()
+            await may_go_on.wait()
+            with pytest.raises(TransactionEnded):
+                await Author.objects.acreate(name="2")
+            with pytest.raises(TransactionEnded):
+                await Author.objects.acreate(name="3")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        async with transaction.atomic():
+            task = asyncio.create_task(child())
+            await inside.wait()
+            raise ZeroDivisionError
+    may_go_on.set()
+    with pytest.raises(ZeroDivisionError):
+        await task
+    assert await Author.objects.acount() == 0
+
+
+async def test_block_is_cut_short_at_every_step(db):
+    """
+    A child that is just ending its block must not end the one around it.
+    """
+
+    async def child():
+        async with transaction.atomic():
+            await Author.objects.acreate(name="child")
+
+    for number in range(60):
+        with pytest.raises(ZeroDivisionError):
+            async with transaction.atomic():
+                await Author.objects.acreate(name="parent")
+                task = asyncio.create_task(child())
+                await turns(number)
+                raise ZeroDivisionError
+        with contextlib.suppress(TransactionEnded):
+            await task
+        assert await Author.objects.acount() == 0
+
+
+async def test_wrapper_of_a_borrowed_connection_knows_how_to_begin(db):
+    async def work():
+        async with transaction.atomic():
+            return await Author.objects.acount()
+
+    # One of them opens the connection, the others borrow it.
+    assert await asyncio.gather(work(), work(), work()) == [0, 0, 0]
+
+
+@pytest.mark.only("sqlite")
+async def test_opening_cancelled_at_every_step_leaves_no_thread(db):
+    for number in range(60):
+        await close_pools()
+        task = asyncio.create_task(Author.objects.acount())
+        await turns(number)
+        task.cancel()
+        await asyncio.wait([task])
+    await close_pools()
+    for thread in threading.enumerate():
+        if "SQLite" in thread.name:
+            # The last one may still be closing its file.
+            await asyncio.to_thread(thread.join, 10)
+            assert not thread.is_alive()
+
+
+async def test_task_cancelled_at_every_step_as_it_begins(db):
+    """
+    BEGIN may have been executed when its task learns of the cancellation.
+    """
+
+    async def write():
+        async with transaction.atomic():
+            await Author.objects.acreate(name="never")
+            raise ZeroDivisionError
+
+    for number in range(40):
+        with contextlib.suppress(TimeoutError, ZeroDivisionError):
+            async with asyncio.timeout(None) as timeout:
+                task = asyncio.current_task()
+                asyncio.get_running_loop().call_soon(cancel_after, number, timeout)
+                await write()
+        assert task.cancelling() == 0
+        await Author.objects.acreate(name="kept")
+    assert await Author.objects.filter(name="never").acount() == 0
+    assert await asyncio.create_task(Author.objects.acount()) == 40
+
+
+def cancel_after(number, timeout):
+    if number:
+        asyncio.get_running_loop().call_soon(cancel_after, number - 1, timeout)
+    elif not timeout.expired():
+        with contextlib.suppress(RuntimeError):
+            timeout.reschedule(0)
+
+
+async def test_cancelled_child_takes_nothing_of_its_siblings_along(db):
+    """
+    Interrupting SQLite must hit no other statement than the child's.
+    """
+    for _ in range(100):
+        with pytest.raises(ExceptionGroup):
+            async with transaction.atomic(), asyncio.TaskGroup() as group:
+                for number in range(3):
+                    group.create_task(Author.objects.acreate(name=str(number)))
+                await turns(2)
+                raise ZeroDivisionError
+        assert await Author.objects.acount() == 0
+
+
+async def test_second_cancellation_at_every_step_is_a_cancellation(db):
+    async def work():
+        async with transaction.atomic():
+            await Author.objects.acreate(name="A")
+            started.set()
+            await asyncio.Event().wait()
+
+    for number in range(40):
+        started = asyncio.Event()
+        task = asyncio.create_task(work())
+        await started.wait()
+        task.cancel()
+        await turns(number)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+
+async def test_thread_writes_nothing_while_its_block_is_rolled_back(db):
+    for _ in range(20):
+        writing, stop = threading.Event(), threading.Event()
+
+        def write(writing=writing, stop=stop):
+            while not stop.is_set():
+                Author.objects.update(name="B")
+                writing.set()
+
+        with pytest.raises(ZeroDivisionError):
+            async with transaction.atomic():
+                await Author.objects.acreate(name="A")
+                write_in_thread = sync_to_async(write, thread_sensitive=False)
+                thread = asyncio.create_task(write_in_thread())
+                await asyncio.to_thread(writing.wait, 10)
+                raise ZeroDivisionError
+        with pytest.raises(TransactionEnded):
+            await thread
+        stop.set()
+    assert await Author.objects.acount() == 0
+
+
+async def test_blocks_of_siblings_end_after_the_outermost_was_given_up(db):
+    async def child():
+        async with transaction.atomic():
+            await Author.objects.acreate(name="A")
+            await asyncio.sleep(0.001)
+            await Author.objects.acreate(name="B")
+
+    async def parent():
+        async with transaction.atomic():
+            await Author.objects.acreate(name="C")
+            children.extend(asyncio.create_task(child()) for _ in range(3))
+            await asyncio.gather(*children)
+
+    for number in range(60):
+        children: list[asyncio.Task[None]] = []
+        task = asyncio.create_task(parent())
+        await turns(2 * number)
+        task.cancel()
+        await turns(1)
+        task.cancel()
+        await asyncio.wait([task, *children])
+        assert task.cancelled()
+        for ended in children:
+            error = None if ended.cancelled() else ended.exception()
+            assert isinstance(error, None | TransactionEnded | OperationalError)
+        assert await Author.objects.acount() == 0
+
+
+@pytest.mark.parametrize("how", ["close the pool", "give up a block"])
+async def test_session_that_is_held_is_never_replaced(db, how):
+    change, look, value = STATE[connections["default"].vendor]
+
+    async def give_up():
+        async with transaction.atomic():
+            await Author.objects.acreate(name="A")
+            connections["default"].drop_transaction()
+
+    with pytest.raises(Error):
+        async with hold_connection():
+            await run_sync(execute, change)
+            if how == "close the pool":
+                await close_pools(timeout=0)
+            else:
+                await give_up()
+            assert await run_sync(execute, look) == value
+    assert statistics().holders == ()
+
+
+@pytest.mark.only("postgresql")
+async def test_open_pools_raises_django_s_errors(db, monkeypatch):
+    settings = connections["default"].settings_dict
+    monkeypatch.setitem(settings, "PORT", "1")
+    options = {**settings["OPTIONS"], "pool": {"min_size": 1}}
+    monkeypatch.setitem(settings, "OPTIONS", options)
+    with pytest.raises(OperationalError):
+        await open_pools()
