@@ -4,11 +4,12 @@ Fixtures: the test database, and tests that leave it empty.
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import connections
 
 
 @pytest.fixture(scope="session")
@@ -16,16 +17,32 @@ def test_database():
     """
     A database with all tables, made by Django's own means.
     """
+    with made_test_database("default"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def other_test_database(test_database):
+    """
+    The same for the alias "other", which few tests need.
+    """
+    with made_test_database("other"):
+        yield
+
+
+@contextlib.contextmanager
+def made_test_database(alias):
+    connection = connections[alias]
     name = connection.settings_dict["NAME"]
     connection.creation.create_test_db(verbosity=0, autoclobber=True)
     connection.close()
     yield
     connection.close()
-    wait_for_sessions_to_end()
+    wait_for_sessions_to_end(connection)
     connection.creation.destroy_test_db(name, verbosity=0)
 
 
-def wait_for_sessions_to_end():
+def wait_for_sessions_to_end(connection):
     """
     Give PostgreSQL a moment to notice the connections that were closed.
     """
@@ -49,15 +66,30 @@ def db(test_database):
     The test database; what the test leaves in its tables is deleted.
     """
     yield
-    empty_tables()
+    empty_tables("default")
 
 
-def empty_tables():
-    call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=True)
+@pytest.fixture
+def both_databases(db, other_test_database):
+    """
+    The test databases of both aliases, "default" and "other".
+    """
+    yield
+    empty_tables("other")
+
+
+def empty_tables(alias):
+    call_command(
+        "flush",
+        verbosity=0,
+        interactive=False,
+        inhibit_post_migrate=True,
+        database=alias,
+    )
     from django.contrib.contenttypes.models import ContentType
 
     ContentType.objects.clear_cache()
-    connection.close()
+    connections[alias].close()
 
 
 @pytest.fixture

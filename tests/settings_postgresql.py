@@ -8,8 +8,9 @@ import os
 
 from .settings import *  # noqa: F403
 
-DATABASES = {
-    "default": {
+
+def database(**test):
+    return {
         "ENGINE": "django_evergreen.db.backends.postgresql",
         "NAME": "postgres",
         "USER": "postgres",
@@ -17,6 +18,8 @@ DATABASES = {
         "PORT": os.environ["EVERGREEN_TEST_PORT"],
         "OPTIONS": {},
         # Makes the tables at once; it also knows content types without migrations.
-        "TEST": {"MIGRATE": False},
+        "TEST": {"MIGRATE": False, **test},
     }
-}
+
+
+DATABASES = {"default": database(), "other": database(NAME="test_other")}

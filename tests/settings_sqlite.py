@@ -11,10 +11,16 @@ from .settings import *  # noqa: F403
 
 DIRECTORY = Path(tempfile.mkdtemp(prefix="evergreen-tests-"))
 
-DATABASES = {
-    "default": {
+
+def database(name, test_name):
+    return {
         "ENGINE": "django_evergreen.db.backends.sqlite3",
-        "NAME": DIRECTORY / "db.sqlite3",
-        "TEST": {"NAME": DIRECTORY / "test.sqlite3", "MIGRATE": False},
+        "NAME": DIRECTORY / name,
+        "TEST": {"NAME": DIRECTORY / test_name, "MIGRATE": False},
     }
+
+
+DATABASES = {
+    "default": database("db.sqlite3", "test.sqlite3"),
+    "other": database("other.sqlite3", "test_other.sqlite3"),
 }

@@ -364,4 +364,4 @@ class PoolMachine(RuleBasedStateMachine):
 
 
 TestPoolMachine = PoolMachine.TestCase
-TestPoolMachine.settings = settings(max_examples=200, stateful_step_count=40)
+TestPoolMachine.settings = settings(max_examples=150, stateful_step_count=40)

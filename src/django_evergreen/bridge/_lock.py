@@ -29,12 +29,6 @@ class BridgeLock:
         state = "locked" if self.locked else "unlocked"
         return f"<BridgeLock {state}, {len(self._waiters)} waiting>"
 
-    def is_wanted(self) -> bool:
-        """
-        Return whether somebody waits for it.
-        """
-        return bool(self._waiters)
-
     def acquire(self) -> None:
         if self.locked:
             self._wait()

@@ -86,7 +86,11 @@ class _Watched:
         try:
             with self._wrapper.wrap_database_errors:
                 self._cursor.close()
-        except Exception as error:
+        except BaseException as error:
+            # Tried again before another task gets the connection.
+            self._pooled.abandoned.append(self._cursor)
+            if not isinstance(error, Exception):
+                raise
             # Not in place of what has ended the iteration.
             if reason is None:
                 raise
@@ -147,7 +151,9 @@ def restore_and_give_back(wrapper: Any, pooled: Any) -> None:
 
 def _close(pooled: Any) -> None:
     while pooled.abandoned:
-        pooled.abandoned.pop().close()
+        # If this is interrupted, the pool has to know the cursor.
+        pooled.abandoned[-1].close()
+        pooled.abandoned.pop()
 
 
 async def _give_back_after(pool: Any, pooled: Any, clean: Callable[[], None]) -> None:

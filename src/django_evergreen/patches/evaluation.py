@@ -1,9 +1,12 @@
 """
-``QuerySet._fetch_all``: one task at a time.
+``QuerySet._fetch_all``: rows and their prefetched ones appear together.
 
-For Django 5.2 to 6.1. It stores its rows, then those that are prefetched, and
-waits in between. A second task that evaluated the same object meanwhile would
-get rows without the prefetched ones. Django's threads can't: they take turns.
+For Django 5.2 to 6.1. It stores the rows, then prefetches, and waits in between.
+A second task that evaluates the same object meanwhile would get rows without
+the prefetched ones. Django's threads can't: they take turns.
+
+There is no lock here, as whoever holds it might wait for an ``atomic()`` block of
+the task that waits for it. Instead, each task evaluates a copy.
 """
 
 from __future__ import annotations
@@ -14,55 +17,36 @@ from typing import Any
 from greenlet import getcurrent
 
 from ..bridge._greenlets import BridgeGreenlet
-from ..bridge._lock import BridgeLock
-from ..bridge._loops import current_task
 from ._patch import Patch
-
-LOCK = "_evergreen_evaluation"
-
-
-class _Evaluation(BridgeLock):
-    __slots__ = ("task",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.task = current_task()
 
 
 def _make(original: Any) -> Any:
     @functools.wraps(original)
     def _fetch_all(self: Any) -> None:
-        if type(getcurrent()) is not BridgeGreenlet or _is_done(self):
+        if (
+            type(getcurrent()) is not BridgeGreenlet
+            or not self._prefetch_related_lookups
+            or _is_done(self)
+        ):
             original(self)
-        else:
-            _evaluate(original, self)
+            return
+        copy = _copy(self)
+        original(copy)
+        if not _is_done(self):
+            self._result_cache, self._prefetch_done = copy._result_cache, True
 
     return _fetch_all
 
 
 def _is_done(queryset: Any) -> bool:
-    return queryset._result_cache is not None and (
-        queryset._prefetch_done or not queryset._prefetch_related_lookups
-    )
+    return queryset._result_cache is not None and queryset._prefetch_done
 
 
-def _evaluate(original: Any, queryset: Any) -> None:
-    lock = vars(queryset).get(LOCK)
-    if lock is None:
-        lock = vars(queryset)[LOCK] = _Evaluation()
-    elif lock.task is current_task():
-        # Its own rows ask for it, while they are made.
-        original(queryset)
-        return
-    with lock:
-        lock.task = current_task()
-        try:
-            original(queryset)
-        finally:
-            lock.task = None
-            if not lock.is_wanted():
-                # Not in what is pickled.
-                vars(queryset).pop(LOCK, None)
+def _copy(queryset: Any) -> Any:
+    # Not by copy.copy(), which evaluates it.
+    copy = object.__new__(type(queryset))
+    vars(copy).update(vars(queryset))
+    return copy
 
 
 PATCHES = [
