@@ -9,9 +9,11 @@ it is the thread, whose wrappers are kept by Django as ever.
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from contextvars import ContextVar
 from typing import Any
+
+from django.db import OperationalError
 
 from ..bridge._loops import Hub, current_hub, current_task, running_loop
 from ..bridge._switch import run_sync
@@ -86,7 +88,7 @@ class Scope:
         self.hub = hub
         self.wrappers: dict[str, Any] = {}
         # How often hold_connection() was entered for an alias.
-        self.held: dict[str, int] = {}
+        self.held: Counter[str] = Counter()
         # Those of them that have a connection.
         self.leased: list[ScopedWrapper] = []
         self._parent = _parent.get()
@@ -119,6 +121,17 @@ class Scope:
         """
         if self.wrappers.get(wrapper.alias) is wrapper:
             del self.wrappers[wrapper.alias]
+
+    def check_session(self, alias: str) -> None:
+        """
+        Raise if a session is held, and so must not be replaced by another one.
+        """
+        if self.held[alias]:
+            msg = (
+                f"The connection to {alias!r} that hold_connection() kept was lost, "
+                "and with it the state of its session. Leave the block, and begin anew."
+            )
+            raise OperationalError(msg)
 
     def _release_idle(self) -> None:
         for wrapper in tuple(self.leased):

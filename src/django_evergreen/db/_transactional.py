@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.backends.base.base import BaseDatabaseWrapper
-
 from ..bridge._switch import in_bridge, release_when_idle
 from . import _transactions
 from ._commit_hooks import as_commit_hook
 from ._finishing import is_finishing, stop_finishing
+from ._hooks import BackendHooks
 from ._pool import Pooled
 
 
-class TransactionalWrapper(BaseDatabaseWrapper):
+class TransactionalWrapper(BackendHooks):
     """
     The part of :class:`~._wrapper.ScopedWrapper` that is about transactions.
     """
@@ -59,32 +58,6 @@ class TransactionalWrapper(BaseDatabaseWrapper):
         if transaction is None or not transaction.blocks:
             return None
         return transaction.block_of_caller()
-
-    # Backend hooks.
-
-    def wait_until_quiet(self) -> None:
-        """
-        Wait until what other tasks have sent is done. Suspends: yes.
-        """
-        raise NotImplementedError
-
-    def abort_statement(self) -> None:
-        """
-        Break off what is being executed, or close the connection. Suspends: no.
-        """
-        raise NotImplementedError
-
-    def is_aborted(self) -> bool:
-        """
-        Return whether the transaction can only be rolled back.
-        """
-        return False
-
-    def is_lost(self) -> bool:
-        """
-        Return whether there is no connection any more that could be used.
-        """
-        raise NotImplementedError
 
     # Statements.
 

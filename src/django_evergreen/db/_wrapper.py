@@ -9,11 +9,10 @@ soon as the scope waits for anything that is not the database.
 from __future__ import annotations
 
 from collections import deque
-from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError, OperationalError, connections
+from django.db import DatabaseError, connections
 from django.utils.asyncio import async_unsafe
 from greenlet import getcurrent
 
@@ -23,6 +22,7 @@ from ..bridge._switch import in_bridge, release_when_idle
 from . import _threads, _transactions
 from ._cursors import close_and_give_back, watch_chunked_cursor
 from ._engines import check_app_is_installed
+from ._hooks import ConnectionState
 from ._options import PoolOptions, read_pool_options
 from ._pool import ENDED, Pooled
 from ._pools import LoopPool, pools_of
@@ -33,16 +33,6 @@ if TYPE_CHECKING:
 
 # Seconds at rest after which CONN_HEALTH_CHECKS asks the server again.
 HEALTHY_FOR = 1.0
-
-
-class ConnectionState(Enum):
-    """
-    What a physical connection is fit for, now that its scope waits.
-    """
-
-    CLEAN = "clean"
-    IN_USE = "in use"
-    BROKEN = "broken"
 
 
 class ScopedWrapper(TransactionalWrapper):
@@ -64,35 +54,6 @@ class ScopedWrapper(TransactionalWrapper):
         super().__init__(*args, **kwargs)
         check_app_is_installed()
 
-    # Backend hooks.
-
-    def connection_state(self, connection: Any) -> ConnectionState:
-        """
-        Tell whether a connection outside any transaction can be given back.
-        """
-        raise NotImplementedError
-
-    @staticmethod
-    def is_busy(connection: Any) -> bool:
-        """
-        Return whether a statement is half-way, or the connection is broken.
-        """
-        raise NotImplementedError
-
-    @staticmethod
-    def restore(connection: Any, autocommit: bool) -> None:
-        """
-        Roll back a connection that was left in a transaction. Suspends: yes.
-        """
-        raise NotImplementedError
-
-    @staticmethod
-    def is_broken(connection: Any) -> bool:
-        """
-        Return whether an idle connection is known to be unusable.
-        """
-        return False
-
     def pool_options(self) -> PoolOptions:
         options = self.settings_dict["OPTIONS"].get("pool")
         return read_pool_options(self.alias, options, self.pool_defaults)
@@ -110,7 +71,7 @@ class ScopedWrapper(TransactionalWrapper):
             super().connect()
             return
         if scope.held:
-            self._check_no_session_was_lost()
+            scope.check_session(self.alias)
         pool = self._pool
         if pool is None or pool.database != self.settings_dict["NAME"]:
             pool = self._pool = self._find_pool(scope)
@@ -360,27 +321,15 @@ class ScopedWrapper(TransactionalWrapper):
             raise DatabaseError(msg)
         pooled.pins += 1
         pooled.is_spent = True
-        self._scope.held[self.alias] = self._scope.held.get(self.alias, 0) + 1
+        self._scope.held[self.alias] += 1
         return pooled
 
     def release_hold(self, pooled: Pooled) -> None:
         """
         End one :meth:`hold`. Suspends: no.
         """
-        held = self._scope.held
-        held[self.alias] -= 1
-        if not held[self.alias]:
-            del held[self.alias]
+        self._scope.held[self.alias] -= 1
         self.unpin(pooled)
-
-    def _check_no_session_was_lost(self) -> None:
-        if self.alias in self._scope.held:
-            msg = (
-                f"The connection to {self.alias!r} that hold_connection() kept was "
-                "lost, and with it the state of its session. Leave the block, and "
-                "begin anew."
-            )
-            raise OperationalError(msg)
 
     def unpin(self, pooled: Pooled) -> None:
         """

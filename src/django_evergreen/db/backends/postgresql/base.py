@@ -43,7 +43,8 @@ from psycopg.pq import TransactionStatus  # noqa: E402
 from ....bridge._loops import current_hub  # noqa: E402
 from ....bridge._switch import run_sync  # noqa: E402
 from ..._cursors import PinsConnection  # noqa: E402
-from ..._wrapper import ConnectionState, ScopedWrapper, expire_pools  # noqa: E402
+from ..._hooks import ConnectionState  # noqa: E402
+from ..._wrapper import ScopedWrapper, expire_pools  # noqa: E402
 from . import _driver  # noqa: E402
 from ._connection import Connection  # noqa: E402
 

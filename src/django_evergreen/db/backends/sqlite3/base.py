@@ -17,8 +17,9 @@ from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
 from ....bridge._switch import in_bridge
 from ..._cursors import PinsConnection
+from ..._hooks import ConnectionState
 from ..._options import PoolOptions
-from ..._wrapper import ConnectionState, ScopedWrapper
+from ..._wrapper import ScopedWrapper
 from ._connection import WorkerConnection, WorkerCursor
 
 
