@@ -235,8 +235,12 @@ class ScopedStorage:
         # The first look is for threads, which shall not pay for tasks.
         scope = None if running_loop() is None else current_scope()
         if scope is None:
+            if not _transactions.is_inside_any():
+                return getattr(self.of_threads, alias)
             block = _transactions.joinable(alias, None)
-            return _transactions.join(block) if block else self._of_thread(alias)
+            if block is not None:
+                return _transactions.join(block)
+            return getattr(self.of_threads, alias)
         try:
             wrapper = scope.wrappers[alias]
         except KeyError:
@@ -246,9 +250,6 @@ class ScopedStorage:
             del scope.wrappers[alias]
             return self._find(scope, alias)
         return wrapper
-
-    def _of_thread(self, alias: str) -> Any:
-        return getattr(self.of_threads, alias)
 
     def _find(self, scope: Scope, alias: str) -> Any:
         block = _transactions.joinable(alias, scope)

@@ -63,7 +63,11 @@ class TransactionalWrapper(BackendHooks):
 
     def validate_no_broken_transaction(self) -> None:
         transaction = self._transaction
-        if transaction is not None and transaction.is_shared:
+        if transaction is None:
+            # The usual case, with each statement.
+            if not self._needs_rollback:
+                return
+        elif transaction.is_shared:
             self.take_turn(transaction)
         super().validate_no_broken_transaction()
 

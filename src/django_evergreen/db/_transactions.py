@@ -214,6 +214,10 @@ def current_block(alias: str) -> Block | None:
     return _blocks.get().get(alias)
 
 
+# Returns a mapping which is false for code that is in no block at all.
+is_inside_any = _blocks.get
+
+
 def is_outside(alias: str) -> bool:
     """
     Return whether this code belongs to no block, not even to an ended one.

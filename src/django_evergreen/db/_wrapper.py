@@ -257,19 +257,18 @@ class ScopedWrapper(TransactionalWrapper):
     def _cursor(self, name: str | None = None) -> Any:
         scope = self._scope
         if scope is None:
-            _transactions.check_outside(self.alias, None)
+            if _transactions.is_inside_any():
+                _transactions.check_outside(self.alias, None)
             return super()._cursor(name)
         if self.connection is None:
             self._attach_idle(scope)
         elif self._lease is not None:
             release_when_idle(scope.release_idle)
-        return super()._cursor(name)
-
-    def _prepare_cursor(self, cursor: Any) -> Any:
-        if self._lease is not None and running_loop() is None:
+        cursor = super()._cursor(name)
+        if running_loop() is None:
             # A thread that has joined the transaction.
-            cursor = _threads.ThreadCursor(cursor, self)
-        return super()._prepare_cursor(cursor)
+            cursor.cursor = _threads.ThreadCursor(cursor.cursor, self)
+        return cursor
 
     def _attach_idle(self, scope: Scope) -> None:
         """
