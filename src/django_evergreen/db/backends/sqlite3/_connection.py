@@ -162,11 +162,17 @@ class WorkerConnection(sqlite3.Connection):
         return self.call(lambda: run(script))
 
     @property
+    def in_transaction(self) -> bool:
+        # sqlite3's own raises if it's closed, in place of what closed it.
+        return not self.is_broken() and super().in_transaction
+
+    @property
     def isolation_level(self) -> Any:
         return super().isolation_level
 
     @isolation_level.setter
     def isolation_level(self, level: Any) -> None:
+        self._check_open()
         set_level = _isolation_level.__set__
         if self.in_transaction:
             # Setting it to None commits, which Django does after a rollback too:
