@@ -348,6 +348,7 @@ async def test_suspended_jobs_are_registered_until_they_are_over():
 async def test_resting_greenlets_hold_no_reference_to_their_last_job():
     # Its first job, too.
     _resting.greenlets.clear()
+
     class Thing:
         pass
 
