@@ -22,6 +22,11 @@ def book(db):
     return Book.objects.create(title="Title", author=author)
 
 
+async def test_query_in_bare_async_code_shows_its_sql(db):
+    with pytest.raises(SynchronousOnlyOperation, match=r'SELECT .* FROM "app_author"'):
+        list(Author.objects.all())
+
+
 async def test_lazy_foreign_key_in_bare_async_code_names_every_remedy(book):
     lazy = await Book.objects.aget(pk=book.pk)
     with pytest.raises(SynchronousOnlyOperation) as caught:

@@ -25,6 +25,9 @@ REMEDY = (
     "django_evergreen.bridge."
 )
 
+# How much of a statement is shown.
+MAX_SQL = 300
+
 _DJANGO_DB = str(Path("django/db/models"))
 
 
@@ -41,8 +44,9 @@ def _make_get_running_loop(original: Any) -> Any:
 
 def _make_error(original: Any) -> Any:
     def synchronous_only_operation(message: str) -> Exception:
-        field = _field_being_read(sys._getframe(1))
-        return original(message + field + REMEDY)  # type: ignore[no-any-return]
+        frame = sys._getframe(1)
+        what = _field_being_read(frame) + _statement_being_sent(frame)
+        return original(message + what + REMEDY)  # type: ignore[no-any-return]
 
     return synchronous_only_operation
 
@@ -55,6 +59,18 @@ def _field_being_read(frame: FrameType | None) -> str:
         code, names = frame.f_code, frame.f_locals
         if code.co_name == "__get__" and _DJANGO_DB in code.co_filename:
             return _describe(names.get("self"), names.get("instance"))
+        frame = frame.f_back
+    return ""
+
+
+def _statement_being_sent(frame: FrameType | None) -> str:
+    """
+    Return the SQL of the query that was refused, if it's known yet.
+    """
+    while frame is not None:
+        code, sql = frame.f_code, frame.f_locals.get("sql")
+        if code.co_name == "execute_sql" and isinstance(sql, str):
+            return f" The query was: {sql[:MAX_SQL]}{'...' * (len(sql) > MAX_SQL)}."
         frame = frame.f_back
     return ""
 

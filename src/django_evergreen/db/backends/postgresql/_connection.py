@@ -262,7 +262,11 @@ class Connection(psycopg.Connection[Any]):
             self._finish()
         elif self.pgconn.transaction_status != ACTIVE:
             gen.close()
-        elif self._pipeline is not None or not self._cancel_and_drain(gen, events):
+        elif self._pipeline is not None:
+            # Whose statements can't be told apart any more.
+            self._request_cancel(CANCEL_TIMEOUT)
+            self._finish()
+        elif not self._cancel_and_drain(gen, events):
             self._finish()
 
     def _cancel_and_drain(self, gen: Any, events: int) -> bool:
