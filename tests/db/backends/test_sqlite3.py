@@ -311,28 +311,3 @@ async def test_factory_option_is_refused_in_the_bridge(db):
             await run_sync(sql, "SELECT 1")
     finally:
         settings["OPTIONS"] = {}
-
-
-async def test_cursor_is_closed_without_waiting_for_another_task_s_statement(db):
-    """
-    SQLite locks its connection while it executes a statement.
-    """
-
-    def count_slowly():
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
-                "WHERE i < 3000000) SELECT count(*) FROM n"
-            )
-
-    async with transaction.atomic():
-        await Author.objects.acreate(name="A")
-        cursor = await run_sync(connection.cursor)
-        await run_sync(cursor.execute, "SELECT 1")
-        slow = asyncio.create_task(run_sync(count_slowly))
-        worker = connection.connection._worker
-        while worker._running is None:
-            await asyncio.sleep(0)
-        await run_sync(cursor.close)
-        assert worker._running is not None
-        await slow

@@ -121,12 +121,6 @@ class WorkerConnection(sqlite3.Connection):
             raise sqlite3.OperationalError(msg)
         return fn()
 
-    def post(self, fn: Callable[[], Any]) -> None:
-        """
-        Have ``fn()`` called in the thread. Suspends: no.
-        """
-        self._worker.post(fn)
-
     def wait_until_quiet(self) -> None:
         """
         Wait until the thread has made the calls of other tasks.
@@ -287,8 +281,5 @@ class WorkerCursor(SQLiteCursorWrapper):
             # A statement that is not at its end holds a lock on the file.
             self._exhausted = True
             self.connection.call(super().close)
-        elif self.connection.calls:
-            # SQLite's own lock is held while another task's statement is executed.
-            self.connection.post(super().close)
         else:
             super().close()
