@@ -14,8 +14,9 @@ import traceback
 from tests.heartbeat import seconds_without_a_core
 
 INTERVAL = 0.02
-# The longest pause of the loop that is not a violation, in seconds.
-LONGEST = 1.0
+# The longest pause of the loop that is not a violation, in seconds. Long, because
+# on a busy machine any thread may be stopped while it holds the interpreter's lock.
+LONGEST = 3.0
 # A loop that doesn't come back: the run ends here, with the stacks of all threads.
 DEAD = 60.0
 
