@@ -243,3 +243,45 @@ async def test_open_pools_raises_django_s_errors(db, monkeypatch):
     monkeypatch.setitem(settings, "OPTIONS", options)
     with pytest.raises(OperationalError):
         await open_pools()
+
+
+async def test_hooks_run_if_the_connection_is_lost_after_the_commit(db, monkeypatch):
+    called = []
+
+    def lose_after_commit():
+        type(wrapper)._commit(wrapper)
+        wrapper.connection.close()
+
+    async with transaction.atomic():
+        wrapper = connections["default"]
+        monkeypatch.setattr(wrapper, "_commit", lose_after_commit, raising=False)
+        await Author.objects.acreate(name="1")
+        transaction.on_commit(lambda: called.append(1))
+    assert called == [1]
+    assert await Author.objects.acount() == 1
+
+
+async def test_hooks_do_not_run_if_the_connection_is_lost_before_the_commit(db):
+    called = []
+    with pytest.raises(Error):
+        async with transaction.atomic():
+            await Author.objects.acreate(name="1")
+            transaction.on_commit(lambda: called.append(1))
+            await run_sync(connections["default"].connection.close)
+    assert called == []
+    assert await Author.objects.acount() == 0
+
+
+@pytest.mark.only("postgresql")
+async def test_block_after_a_statement_that_lost_its_connection(db, server):
+    """
+    Although the task has waited for nothing in between.
+    """
+
+    def work():
+        with pytest.raises(OperationalError):
+            execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        with transaction.atomic():
+            return Author.objects.count()
+
+    assert await run_sync(work) == 0

@@ -32,6 +32,8 @@ class TransactionalWrapper(BackendHooks):
     # The open transaction.
     _transaction: _transactions.Transaction | None = None
     rollback_exc: BaseException | None
+    run_commit_hooks_on_set_autocommit_on: bool
+    run_on_commit: list[Any]
 
     # Outside any block.
     _needs_rollback = False
@@ -87,10 +89,11 @@ class TransactionalWrapper(BackendHooks):
         if self._scope is not None:
             self.validate_thread_sharing()
         if autocommit and is_finishing() and self.is_lost():
-            # The block has ended with its connection. Django would open another
-            # one only for this, and hide the error that ended the block.
-            self.drop_transaction()
+            self._end_with_lost_connection()
             return
+        if not autocommit and self._lease is not None and self.is_lost():
+            # By the statement before this one: begin on another.
+            self.drop_lease()
         try:
             super().set_autocommit(autocommit, *args, **kwargs)
         finally:
@@ -101,6 +104,18 @@ class TransactionalWrapper(BackendHooks):
         elif self._transaction is None:
             self._transaction = _transactions.Transaction(self)
             _transactions.step_in(self._transaction.enter(None))
+
+    def _end_with_lost_connection(self) -> None:
+        """
+        End a block. Django would open another connection only for this, and hide
+        the error that ended the block.
+        """
+        # Else it was lost only after the COMMIT.
+        hooks = self.run_on_commit if self.run_commit_hooks_on_set_autocommit_on else []
+        self.drop_transaction()
+        if hooks:
+            self.run_on_commit = hooks
+            self.run_and_clear_commit_hooks()
 
     def get_autocommit(self) -> bool:
         if (

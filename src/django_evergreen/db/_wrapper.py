@@ -142,7 +142,8 @@ class ScopedWrapper(TransactionalWrapper):
         self.closed_in_transaction = self.errors_occurred = False
         self.savepoint_ids: list[str] = []
         self.atomic_blocks: list[Any] = []
-        self.run_on_commit: list[Any] = []
+        self.run_on_commit = []
+        self.run_commit_hooks_on_set_autocommit_on = False
         self.health_check_enabled, self.health_check_done = False, True
         self.autocommit = self.settings_dict["AUTOCOMMIT"]
         # Django's own ageing is the pool's business here.
