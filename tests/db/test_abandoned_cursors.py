@@ -10,7 +10,7 @@ import gc
 import inspect
 
 import pytest
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models.expressions import RawSQL
 from django.db.transaction import atomic
 
@@ -565,3 +565,36 @@ def test_queryset_is_not_awaitable():
     Else a forgotten ``await`` would go unnoticed, and an extra one, too.
     """
     assert not inspect.isawaitable(Author.objects.all())
+
+
+async def test_next_statement_closes_an_abandoned_cursor_in_a_transaction(rows):
+    def work():
+        with atomic():
+            authors = Author.objects.iterator(chunk_size=1)
+            next(authors)
+            del authors
+            gc.collect()
+            return server_side_cursors()
+
+    assert await run_sync(work) == 0
+
+
+async def test_abandoned_cursor_in_a_block_that_has_failed(rows):
+    """
+    It goes with the transaction, and hides no error.
+    """
+
+    def work():
+        with atomic():
+            authors = Author.objects.iterator(chunk_size=1)
+            next(authors)
+            with contextlib.suppress(DatabaseError), connection.cursor() as cursor:
+                cursor.execute("SELECT no_such_column FROM no_such_table")
+            del authors
+            gc.collect()
+            with connection.cursor() as cursor, pytest.raises(DatabaseError):
+                cursor.execute("SELECT 1 FROM no_such_table")
+            transaction.set_rollback(True)
+
+    await run_sync(work)
+    await assert_nothing_is_left_open()

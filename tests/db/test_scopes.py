@@ -302,3 +302,25 @@ async def test_copied_wrapper_has_an_unpooled_connection(db):
         copied.close()
 
     await run_sync(query)
+
+
+async def test_copied_wrapper_inside_a_transaction_is_outside_of_it(db):
+    """
+    Who copies it asks for another connection.
+    """
+
+    def count():
+        copied = connection.copy()
+        try:
+            with copied.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM app_author")
+                return cursor.fetchone()[0]
+        finally:
+            copied.close()
+
+    async with transaction.atomic():
+        assert await run_sync(count) == 0
+        if connection.vendor == "postgresql":
+            # SQLite has one writer, which a reader would wait for.
+            await Author.objects.acreate(name="1")
+            assert await run_sync(count) == 0

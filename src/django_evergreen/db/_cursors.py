@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from django.db import DatabaseError
+
 from ..bridge._loops import current_hub
 from ..bridge._switch import in_bridge, run_sync
 from ._pool import ENDED
@@ -128,7 +130,7 @@ def close_and_give_back(wrapper: Any, pooled: Any) -> None:
     connection back to its pool then. Suspends: no.
     """
     current_hub().spawn(
-        _give_back_after(wrapper._pool, pooled, partial(_close, pooled))
+        _give_back_after(wrapper._pool, pooled, partial(_close, wrapper, pooled))
     )
 
 
@@ -143,17 +145,31 @@ def restore_and_give_back(wrapper: Any, pooled: Any) -> None:
     pooled.cursors.clear()
 
     def clean() -> None:
-        _close(pooled)
+        _close(wrapper, pooled)
         restore(connection, autocommit)
 
     wrapper._pool.hub.spawn(_give_back_after(wrapper._pool, pooled, clean))
 
 
-def _close(pooled: Any) -> None:
+def close_abandoned(wrapper: Any) -> None:
+    """
+    Close the abandoned cursors before the next statement, as far as possible.
+    """
+    try:
+        with wrapper.wrap_database_errors:
+            _close(wrapper, wrapper._lease)
+    except DatabaseError as error:
+        # In a failed transaction, for example: they go with it.
+        logger.debug("A cursor could not be closed: %s", error)
+
+
+def _close(wrapper: Any, pooled: Any) -> None:
     while pooled.abandoned:
+        cursor = pooled.abandoned[0]
         # If this is interrupted, the pool has to know the cursor.
-        pooled.abandoned[-1].close()
-        pooled.abandoned.pop()
+        wrapper.close_abandoned_cursor(cursor)
+        if cursor in pooled.abandoned:
+            pooled.abandoned.remove(cursor)
 
 
 async def _give_back_after(pool: Any, pooled: Any, clean: Callable[[], None]) -> None:

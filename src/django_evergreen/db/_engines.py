@@ -7,8 +7,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from django.conf import settings
+from asgiref.sync import SyncToAsync
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+
+from ..bridge._loops import running_loop
 
 PREFIX = "django_evergreen.db.backends."
 # By the vendor that they serve.
@@ -17,14 +20,24 @@ ENGINES = {"postgresql": PREFIX + "postgresql", "sqlite": PREFIX + "sqlite3"}
 
 def check_app_is_installed() -> None:
     """
-    Refuse to work without the patches: tasks would share connections.
+    Refuse to connect for async code without the patches: tasks would share
+    connections, and each query would occupy a thread.
     """
-    if not any(app.startswith("django_evergreen") for app in settings.INSTALLED_APPS):
-        msg = (
-            "A database has an ENGINE of django_evergreen, which works only with its "
-            "app. Add 'django_evergreen' to INSTALLED_APPS."
-        )
-        raise ImproperlyConfigured(msg)
+    from ._scopes import ScopedStorage  # imports this module
+
+    if type(connections._connections) is ScopedStorage or not _serves_async_code():
+        return
+    msg = (
+        "A database has an ENGINE of django_evergreen, which serves async code only "
+        "with its app. Add 'django_evergreen' to INSTALLED_APPS."
+    )
+    raise ImproperlyConfigured(msg)
+
+
+def _serves_async_code() -> bool:
+    # asgiref's mark of a thread that has run code for an event loop.
+    loop = getattr(SyncToAsync.threadlocal, "main_event_loop", None)
+    return loop is not None or running_loop() is not None
 
 
 def forbid_in_tasks(wrapper: Any) -> None:

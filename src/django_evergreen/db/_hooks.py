@@ -52,6 +52,13 @@ class BackendHooks(BaseDatabaseWrapper):
         """
         return False
 
+    @staticmethod
+    def close_abandoned_cursor(cursor: Any) -> None:
+        """
+        Close a server-side cursor that may be gone by now. Suspends: yes.
+        """
+        cursor.close()
+
     def wait_until_quiet(self) -> None:
         """
         Wait until what other tasks have sent is done. Suspends: yes.

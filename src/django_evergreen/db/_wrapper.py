@@ -20,7 +20,7 @@ from ..bridge._greenlets import BridgeGreenlet
 from ..bridge._loops import current_hub, current_task, running_loop
 from ..bridge._switch import in_bridge, release_when_idle
 from . import _threads, _transactions
-from ._cursors import close_and_give_back, watch_chunked_cursor
+from ._cursors import close_abandoned, close_and_give_back, watch_chunked_cursor
 from ._engines import check_app_is_installed
 from ._hooks import ConnectionState
 from ._options import PoolOptions, read_pool_options
@@ -50,10 +50,6 @@ class ScopedWrapper(TransactionalWrapper):
     # Where it came from, and the next will: wrappers don't leave their loop.
     _pool: LoopPool = None  # type: ignore[assignment]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        check_app_is_installed()
-
     def pool_options(self) -> PoolOptions:
         options = self.settings_dict["OPTIONS"].get("pool")
         return read_pool_options(self.alias, options, self.pool_defaults)
@@ -63,11 +59,13 @@ class ScopedWrapper(TransactionalWrapper):
     @async_unsafe
     def connect(self) -> None:
         scope = self._scope
+        if scope is None:
+            self._connect_unpooled()
+            return
         _transactions.check_outside(self.alias, scope)
-        if scope is not None:
-            self.validate_thread_sharing()
-        if scope is None or not in_bridge():
-            # A thread; or DJANGO_ALLOW_ASYNC_UNSAFE, which asks for blocking.
+        self.validate_thread_sharing()
+        if not in_bridge():
+            # DJANGO_ALLOW_ASYNC_UNSAFE, which asks for blocking.
             super().connect()
             return
         if scope.held:
@@ -86,6 +84,20 @@ class ScopedWrapper(TransactionalWrapper):
             if not self.settings_dict["CONN_HEALTH_CHECKS"] or self._is_healthy(grant):
                 return
             self.drop_lease()
+
+    def _connect_unpooled(self) -> None:
+        """
+        Connect for a thread, or as a copy that somebody has made: by himself, so
+        he knows that it's another connection.
+        """
+        check_app_is_installed()
+        if self._is_of_thread():
+            _transactions.check_outside(self.alias, None)
+        super().connect()
+
+    def _is_of_thread(self) -> bool:
+        of_threads = getattr(connections._connections, "of_threads", None)
+        return getattr(of_threads, self.alias, None) is self
 
     def _find_pool(self, scope: Scope) -> LoopPool:
         pools = pools_of(scope.hub)
@@ -258,18 +270,27 @@ class ScopedWrapper(TransactionalWrapper):
     def _cursor(self, name: str | None = None) -> Any:
         scope = self._scope
         if scope is None:
-            if _transactions.is_inside_any():
+            if _transactions.is_inside_any() and self._is_of_thread():
                 _transactions.check_outside(self.alias, None)
             return super()._cursor(name)
         if self.connection is None:
             self._attach_idle(scope)
         elif self._lease is not None:
             release_when_idle(scope.release_idle)
+            if self._lease.abandoned and self._is_alone():
+                close_abandoned(self)
         cursor = super()._cursor(name)
         if running_loop() is None:
             # A thread that has joined the transaction.
             cursor.cursor = _threads.ThreadCursor(cursor.cursor, self)
         return cursor
+
+    def _is_alone(self) -> bool:
+        """
+        Return whether the task may send a statement without waiting for its turn.
+        """
+        transaction = self._transaction
+        return in_bridge() and (transaction is None or not transaction.is_shared)
 
     def _attach_idle(self, scope: Scope) -> None:
         """

@@ -107,6 +107,13 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
         connection.rollback()
         connection.autocommit = autocommit
 
+    @staticmethod
+    def close_abandoned_cursor(cursor: Any) -> None:
+        # psycopg asks first whether it still exists: it's gone if a savepoint was
+        # rolled back, and to close it then would abort the transaction.
+        cursor._described = False
+        cursor.close()
+
     def wait_until_quiet(self) -> None:
         if self.connection is not None:
             # First come, first served: by the lock that statements wait for.

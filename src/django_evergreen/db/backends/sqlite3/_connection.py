@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 from greenlet import getcurrent
@@ -48,6 +49,8 @@ class WorkerConnection(sqlite3.Connection):
     calls = 0
 
     def __init__(self, database: Any, *args: Any, **kwargs: Any) -> None:
+        # Cursors with rows that were not fetched.
+        self.half_read: WeakSet[WorkerCursor] = WeakSet()
         self._hub = current_hub()
         self._worker = Worker(self._hub, f"django-evergreen SQLite {database}")
         open_it = super().__init__
@@ -194,7 +197,13 @@ class WorkerConnection(sqlite3.Connection):
         """
         Close the file and end the thread. Suspends: no, it happens afterwards.
         """
-        self._worker.finish(super().close)
+        self._worker.finish(self._close)
+
+    def _close(self) -> None:
+        # SQLite keeps a closed file, and its locks, while a statement is open.
+        for cursor in tuple(self.half_read):
+            SQLiteCursorWrapper.close(cursor)
+        super().close()
 
     def join(self) -> None:
         """
@@ -238,6 +247,8 @@ class WorkerCursor(SQLiteCursorWrapper):
     def _extend(self, rows: list[Any], wanted: int) -> None:
         self._rows.extend(rows)
         self._exhausted = len(rows) < wanted
+        if not self._exhausted:
+            self.connection.half_read.add(self)
 
     def _fetch(self, size: int) -> None:
         """

@@ -1,0 +1,15 @@
+"""
+The settings with which Django's suite runs, as those that it ships.
+"""
+
+from __future__ import annotations
+
+from .._environment import Environment
+
+DATABASES = Environment.read().databases()
+SECRET_KEY = "django_tests_secret_key"
+# A fast one.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+USE_TZ = False
+TEST_RUNNER = "conformance.child.runner.Runner"
