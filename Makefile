@@ -1,6 +1,6 @@
 # Everything here needs Python 3.11 or newer, make and a package registry.
 # PYTHON chooses the interpreter, VENV where its environment is built, ARGS is
-# passed to pytest, to the benchmarks, to the chaos run or to the server.
+# passed to what is run: pytest, the benchmarks, the chaos run, the server...
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # Where pyenv keeps interpreters, if there is pyenv: for `make test-all`.
 PYENV := $(shell ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin 2>/dev/null | tr '\n' ':')
 
-.PHONY: help demo serve test test-all lint bench chaos
+.PHONY: help demo serve test test-all lint bench chaos conformance conformance-all
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,8 +44,14 @@ bench: $(VENV)/.test ## measure, side by side with stock Django
 chaos: $(VENV)/.test ## ten minutes of transfers while tasks, sessions and servers are killed
 	PYTHONMALLOC=default $(BIN)/python -X dev -m chaos $(ARGS)
 
+conformance: $(VENV)/.conformance ## Django's own test suite, on stock and on ours, compared
+	$(BIN)/python -m conformance $(ARGS)
+
+conformance-all: $(VENV)/.matrix ## the same on each Django that is supported
+	PATH="$$PATH:$(PYENV)" $(BIN)/tox run -e conformance-dj52,conformance-dj60,conformance-dj61 $(ARGS)
+
 # One stamp for each dependency group, renewed when the requirements change.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.matrix $(VENV)/.lint: $(VENV)/.%: pyproject.toml | $(BIN)/python
+$(VENV)/.demo $(VENV)/.test $(VENV)/.matrix $(VENV)/.lint $(VENV)/.conformance: $(VENV)/.%: pyproject.toml | $(BIN)/python
 	@# The first pip that knows dependency groups. Here, where it is tried again
 	@# if the registry failed.
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'

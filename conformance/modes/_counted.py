@@ -5,9 +5,7 @@ Counts how often a coroutine is suspended.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
-from typing import Any
-
-suspensions = 0
+from typing import Any, ClassVar
 
 
 class Counted:
@@ -15,11 +13,13 @@ class Counted:
     Awaits what it's given, and counts what that waits for.
     """
 
+    # Of all of them.
+    suspensions: ClassVar[int] = 0
+
     def __init__(self, awaitable: Awaitable[Any]) -> None:
         self._awaitable = awaitable
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        global suspensions
         inner = self._awaitable.__await__()
         resume, value = inner.send, None
         while True:
@@ -27,7 +27,7 @@ class Counted:
                 waits_for = resume(value)
             except StopIteration as end:
                 return end.value
-            suspensions += 1
+            Counted.suspensions += 1
             try:
                 resume, value = inner.send, (yield waits_for)
             except BaseException as error:

@@ -13,7 +13,8 @@ from unittest import TestSuite
 
 from django_evergreen.bridge import run_sync
 
-from . import Mode, _counted
+from . import Mode
+from ._counted import Counted
 
 # Where all tests are taken, as code that they call is async.
 MODULES = (
@@ -49,12 +50,12 @@ def around_suite(suite: Any, run: Callable[[Any], Any]) -> Any:
 
 
 async def _run(suite: Any, run: Callable[[Any], Any]) -> Any:
-    return await _counted.Counted(run_sync(run, suite))
+    return await Counted(run_sync(run, suite))
 
 
 MODE = Mode(
     title="async tests, each class on an event loop of its own",
     around_suite=around_suite,
     selects=selects,
-    waits=lambda: _counted.suspensions,
+    waits=lambda: Counted.suspensions,
 )

@@ -14,12 +14,13 @@ from typing import Any
 
 from django_evergreen.bridge import run_sync
 
-from . import Mode, _counted
+from . import Mode
+from ._counted import Counted
 
 
 def around_session(run: Callable[[], Any]) -> Any:
     async def session() -> Any:
-        return await _counted.Counted(run_sync(run))
+        return await Counted(run_sync(run))
 
     return asyncio.run(session())
 
@@ -27,5 +28,5 @@ def around_session(run: Callable[[], Any]) -> Any:
 MODE = Mode(
     title="everything in the bridge, on one event loop",
     around_session=around_session,
-    waits=lambda: _counted.suspensions,
+    waits=lambda: Counted.suspensions,
 )
