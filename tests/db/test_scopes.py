@@ -324,3 +324,20 @@ async def test_copied_wrapper_inside_a_transaction_is_outside_of_it(db):
             # SQLite has one writer, which a reader would wait for.
             await Author.objects.acreate(name="1")
             assert await run_sync(count) == 0
+
+
+async def test_transaction_of_a_copy_is_nobody_else_s(db):
+    copied = connection.copy()
+
+    def begin():
+        copied.set_autocommit(False)
+        with copied.cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+    await run_sync(begin)
+    try:
+        assert await Author.objects.acount() == 0
+        async with transaction.atomic():
+            assert await Author.objects.acount() == 0
+    finally:
+        await run_sync(copied.close)

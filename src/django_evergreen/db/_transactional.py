@@ -14,23 +14,14 @@ from ..bridge._switch import in_bridge, release_when_idle
 from . import _transactions
 from ._commit_hooks import as_commit_hook
 from ._finishing import is_finishing, stop_finishing
-from ._hooks import BackendHooks
-from ._pool import Pooled
+from ._ownership import OwnedWrapper
 
 
-class TransactionalWrapper(BackendHooks):
+class TransactionalWrapper(OwnedWrapper):
     """
     The part of :class:`~._wrapper.ScopedWrapper` that is about transactions.
     """
 
-    # The scope that owns this wrapper. None: not a task's.
-    _scope: Any = None
-    # The pooled connection that is attached.
-    _lease: Pooled | None = None
-    # None while nothing is attached.
-    connection: Any
-    # The open transaction.
-    _transaction: _transactions.Transaction | None = None
     rollback_exc: BaseException | None
     run_commit_hooks_on_set_autocommit_on: bool
     run_on_commit: list[Any]
@@ -101,7 +92,7 @@ class TransactionalWrapper(BackendHooks):
                 release_when_idle(self._scope.release_idle)
         if autocommit:
             self._end_transaction()
-        elif self._transaction is None:
+        elif self._transaction is None and not (self.is_copy() or self.is_lent()):
             self._transaction = _transactions.Transaction(self)
             _transactions.step_in(self._transaction.enter(None))
 
@@ -138,7 +129,8 @@ class TransactionalWrapper(BackendHooks):
 
     def _block_that_commits(self) -> _transactions.Block | None:
         if self._transaction is None:
-            _transactions.check_outside(self.alias, self._scope)
+            if not self.is_copy():
+                _transactions.check_outside(self.alias, self._scope)
             return None
         if not self._transaction.is_shared:
             return None

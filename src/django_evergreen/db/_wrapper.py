@@ -12,7 +12,8 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError, connections
+from django.db import connections
+from django.db.backends.signals import connection_created
 from django.utils.asyncio import async_unsafe
 from greenlet import getcurrent
 
@@ -20,13 +21,12 @@ from ..bridge._greenlets import BridgeGreenlet
 from ..bridge._loops import current_hub, current_task, running_loop
 from ..bridge._switch import in_bridge, release_when_idle
 from . import _threads, _transactions
-from ._cursors import close_abandoned, close_and_give_back, watch_chunked_cursor
+from ._cursors import close_abandoned, watch_chunked_cursor
 from ._engines import check_app_is_installed
-from ._hooks import ConnectionState
+from ._leasing import LeasingWrapper
 from ._options import PoolOptions, read_pool_options
 from ._pool import ENDED, Pooled
 from ._pools import LoopPool, pools_of
-from ._transactional import TransactionalWrapper
 
 if TYPE_CHECKING:
     from ._scopes import Scope
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 HEALTHY_FOR = 1.0
 
 
-class ScopedWrapper(TransactionalWrapper):
+class ScopedWrapper(LeasingWrapper):
     """
     Comes before Django's wrapper of a vendor. Where ``_scope`` is None, as in
     threads, it behaves as Django's own.
@@ -47,8 +47,9 @@ class ScopedWrapper(TransactionalWrapper):
     cursor_class: type[Any]
     debug_cursor_class: type[Any]
 
-    # Where it came from, and the next will: wrappers don't leave their loop.
-    _pool: LoopPool = None  # type: ignore[assignment]
+    # What is attached was opened by a thread that the wrapper was lent to. It would
+    # block the loop.
+    _is_of_thread = False
 
     def pool_options(self) -> PoolOptions:
         options = self.settings_dict["OPTIONS"].get("pool")
@@ -65,7 +66,8 @@ class ScopedWrapper(TransactionalWrapper):
         _transactions.check_outside(self.alias, scope)
         self.validate_thread_sharing()
         if not in_bridge():
-            # DJANGO_ALLOW_ASYNC_UNSAFE, which asks for blocking.
+            # Or DJANGO_ALLOW_ASYNC_UNSAFE, which asks for blocking.
+            self._is_of_thread = self.is_lent()
             super().connect()
             return
         if scope.held:
@@ -81,7 +83,8 @@ class ScopedWrapper(TransactionalWrapper):
             self.connection = grant.connection
             self._reset_transaction_state()
             self._hold(grant, scope, getcurrent())
-            if not self.settings_dict["CONN_HEALTH_CHECKS"] or self._is_healthy(grant):
+            if not self.health_check_enabled or self._is_healthy(grant):
+                self._tell_that_it_is_new()
                 return
             self.drop_lease()
 
@@ -91,13 +94,9 @@ class ScopedWrapper(TransactionalWrapper):
         he knows that it's another connection.
         """
         check_app_is_installed()
-        if self._is_of_thread():
+        if not self.is_copy():
             _transactions.check_outside(self.alias, None)
         super().connect()
-
-    def _is_of_thread(self) -> bool:
-        of_threads = getattr(connections._connections, "of_threads", None)
-        return getattr(of_threads, self.alias, None) is self
 
     def _find_pool(self, scope: Scope) -> LoopPool:
         pools = pools_of(scope.hub)
@@ -143,8 +142,17 @@ class ScopedWrapper(TransactionalWrapper):
                 connection.close()
             pool.failed_to_open()
             raise
-        self.close_at = None
+        self.close_at, self.was_closed = None, False
         self._hold(pool.opened(self.connection), scope, getcurrent())
+
+    def _tell_that_it_is_new(self) -> None:
+        """
+        Send Django's signal if somebody has closed the wrapper, and so expects the
+        next connection to be new, although it comes from the pool.
+        """
+        if self.was_closed:
+            self.was_closed = False
+            connection_created.send(sender=type(self), connection=self)
 
     def _reset_transaction_state(self) -> None:
         """
@@ -156,7 +164,8 @@ class ScopedWrapper(TransactionalWrapper):
         self.atomic_blocks: list[Any] = []
         self.run_on_commit = []
         self.run_commit_hooks_on_set_autocommit_on = False
-        self.health_check_enabled, self.health_check_done = False, True
+        self.health_check_enabled = self.settings_dict["CONN_HEALTH_CHECKS"]
+        self.health_check_done = True
         self.autocommit = self.settings_dict["AUTOCOMMIT"]
         # Django's own ageing is the pool's business here.
         self.close_at = None
@@ -173,105 +182,25 @@ class ScopedWrapper(TransactionalWrapper):
             return True
         return bool(self.is_usable())
 
-    # Giving back.
-
-    def release_if_idle(self) -> None:
-        """
-        Give the connection back, unless something still needs it.
-        """
-        if self.connection is None:
-            # Django forgets a connection that was lost in a transaction.
-            self.drop_lease()
-            return
-        state = self.connection_state(self.connection)
-        if self._is_pinned():
-            # A broken one, too: the next statement or COMMIT has to fail.
-            return
-        if state is ConnectionState.BROKEN:
-            self.drop_lease()
-        elif state is ConnectionState.CLEAN:
-            pooled = self.surrender()
-            if pooled.abandoned:
-                close_and_give_back(self, pooled)
-            else:
-                self._pool.give_back(pooled)
-
-    def can_be_restored(self) -> bool:
-        """
-        Return whether :meth:`restore` is worth trying: no statement is half-way.
-        """
-        return self.connection is not None and not self.is_busy(self.connection)
-
-    def is_lost(self) -> bool:
-        if self.connection is None:
-            return True
-        return self.connection_state(self.connection) is ConnectionState.BROKEN
-
-    def _is_clean(self) -> bool:
-        return self.connection_state(self.connection) is ConnectionState.CLEAN
-
-    def _is_pinned(self) -> bool:
-        return (
-            (self._lease is not None and self._lease.pins > 0)
-            or self.in_atomic_block
-            or self.autocommit != self.settings_dict["AUTOCOMMIT"]
-        )
-
-    def surrender(self) -> Pooled:
-        """
-        Detach the connection, and leave it to the caller.
-        """
-        pooled, self._lease = self._lease, None
-        assert pooled is not None
-        assert self._scope is not None
-        pooled.connection.lease = ENDED
-        self._scope.leased.remove(self)
-        self.connection = None
-        return pooled
-
-    def drop_lease(self) -> None:
-        """
-        Close the connection, whatever state it's in. Suspends: no.
-        """
-        if self._lease is not None:
-            self._pool.discard(self.surrender())
-        elif self.connection is not None:
-            # One that blocks, by DJANGO_ALLOW_ASYNC_UNSAFE.
-            self.connection.close()
-            self.connection = None
-
-    def describe_hold(self) -> str:
-        if self._transaction is not None or self.in_atomic_block:
-            return "an open transaction"
-        if self._lease is not None and self._lease.pins:
-            return "an open cursor"
-        return "a connection in use"
-
-    def _close(self) -> Any:
+    def close_if_health_check_failed(self) -> None:
         if self._lease is None:
-            return super()._close()
-        if not self._is_pinned() and self._is_clean():
-            self.release_if_idle()
-            return None
-        _threads.on_loop_of(self._scope.hub, self._close_pinned)
-        return None
-
-    def _close_pinned(self) -> None:
-        connection = self.connection
-        self.drop_lease()
-        if self.in_atomic_block:
-            # Django wants the closed connection left in place.
-            self.connection = connection
-        else:
-            self._end_transaction()
+            super().close_if_health_check_failed()
+        elif self.health_check_enabled and not self.health_check_done:
+            self.health_check_done = True
+            if not self.is_usable():
+                # Not back to the pool, as close() would do.
+                self.drop_lease()
 
     # Statements.
 
     def _cursor(self, name: str | None = None) -> Any:
         scope = self._scope
         if scope is None:
-            if _transactions.is_inside_any() and self._is_of_thread():
+            if _transactions.is_inside_any() and not self.is_copy():
                 _transactions.check_outside(self.alias, None)
+            return super()._cursor(name)
+        if self.is_lent():
+            self._hand_back()
             return super()._cursor(name)
         if self.connection is None:
             self._attach_idle(scope)
@@ -279,6 +208,9 @@ class ScopedWrapper(TransactionalWrapper):
             release_when_idle(scope.release_idle)
             if self._lease.abandoned and self._is_alone():
                 close_abandoned(self)
+        elif self._is_of_thread and in_bridge() and not self.in_atomic_block:
+            self._is_of_thread = False
+            self.drop_lease()
         cursor = super()._cursor(name)
         if running_loop() is None:
             # A thread that has joined the transaction.
@@ -306,6 +238,7 @@ class ScopedWrapper(TransactionalWrapper):
             and current_task() is scope.task
             and _transactions.is_outside(self.alias)
             and not self.closed_in_transaction
+            and not self.was_closed
             and not scope.held
         ):
             pooled = pool.get_idle()
@@ -331,55 +264,7 @@ class ScopedWrapper(TransactionalWrapper):
             watch_chunked_cursor(self, cursor)
         return cursor
 
-    def hold(self) -> Pooled:
-        """
-        Keep the connection until :meth:`unpin`. Suspends: until there is one.
-        """
-        self.ensure_connection()
-        pooled = self._lease
-        if pooled is None:
-            msg = f"{self!r} has a connection of its own, which can't be held."
-            raise DatabaseError(msg)
-        pooled.pins += 1
-        pooled.is_spent = True
-        self._scope.held[self.alias] += 1
-        return pooled
-
-    def release_hold(self, pooled: Pooled) -> None:
-        """
-        End one :meth:`hold`. Suspends: no.
-        """
-        self._scope.held[self.alias] -= 1
-        self.unpin(pooled)
-
-    def unpin(self, pooled: Pooled) -> None:
-        """
-        A cursor of ``pooled``, which may be attached no more, was closed.
-        """
-        pooled.pins -= 1
-        if self._lease is not None:
-            release_when_idle(self._scope.release_idle)
-
-    # Ownership.
-
-    def validate_thread_sharing(self) -> None:
-        scope = self._scope
-        if scope is None:
-            super().validate_thread_sharing()
-        elif running_loop() is None or current_task() is not scope.task:
-            self._validate_sharing()
-
-    def _validate_sharing(self) -> None:
-        block = _transactions.current_block(self.alias)
-        if block is not None and block.transaction.wrapper is self:
-            block.check_usable()
-            return
-        msg = (
-            f"The connection {self.alias!r} of {self._scope!r} can be used only by "
-            f"that task. Don't keep it: ask `connections[{self.alias!r}]` where you "
-            "need it."
-        )
-        raise DatabaseError(msg)
+    # From scope to scope.
 
     def inherit_instrumentation(self, parent: ScopedWrapper) -> None:
         """
@@ -398,7 +283,7 @@ class ScopedWrapper(TransactionalWrapper):
         self._scope = ENDED
         self.connection = None
         self._reset_transaction_state()
-        self.force_debug_cursor = False
+        self.force_debug_cursor = self.was_closed = self._is_of_thread = False
         self.savepoint_state = 0
         self.rollback_exc: BaseException | None = None
         self.execute_wrappers = []

@@ -4,6 +4,11 @@ Signals: ``asend()`` calls sync receivers in the bridge.
 For Django 5.2 to 6.1. So receivers query in the transaction and on the
 connection of the sender, instead of in a thread.
 
+``request_started`` and ``request_finished`` belong to no transaction, and their
+receivers may do anything, so they keep the thread of the request unless all are
+Django's own. Those run there too if the request has used its thread: it waits
+then for what the request has left running in it, and closes its connections.
+
 From Django 6.1 on, async receivers run in tasks that share one context. What one
 of them sets is seen by the others, which must not be so with the ``atomic()``
 block that it's in: each has its own at each of its steps.
@@ -12,12 +17,16 @@ block that it's in: each has its own at each of its steps.
 from __future__ import annotations
 
 import functools
+import inspect
 import types
 from collections.abc import Coroutine, Generator, Mapping
 from typing import Any
 
+from asgiref.sync import SyncToAsync
+from django.core.signals import request_finished, request_started
+
 from ..db._transactions import Block, swap_blocks
-from ._call_sites import call_sites
+from ._call_sites import call_sites, is_django_s
 from ._patch import Patch
 
 
@@ -50,8 +59,34 @@ def _in_blocks(
             step, argument = coroutine.throw, error
 
 
+def _sends_without_thread(sync_send: Any) -> bool:
+    """
+    Return whether the function that calls a signal's sync receivers may do so in
+    the bridge. It's nested in ``asend()``, whose variables tell.
+    """
+    variables = inspect.getclosurevars(sync_send).nonlocals
+    signal = variables["self"]
+    if signal is not request_started and signal is not request_finished:
+        return True
+    return _need_no_thread(variables["sync_receivers"])
+
+
+def may_finish_request(sender: Any) -> bool:
+    """
+    Return whether the sync receivers of ``request_finished`` may run in the bridge.
+    """
+    receivers, _ = request_finished._live_receivers(sender)
+    return _need_no_thread(receivers)
+
+
+def _need_no_thread(receivers: list[Any]) -> bool:
+    context = SyncToAsync.thread_sensitive_context.get(None)
+    has_thread = context in SyncToAsync.context_to_thread_executor if context else False
+    return not has_thread and all(map(is_django_s, receivers))
+
+
 PATCHES = [
-    call_sites("django.dispatch.dispatcher"),
+    call_sites("django.dispatch.dispatcher", _sends_without_thread),
     Patch(
         "django.dispatch.dispatcher", "_run_parallel", _make_run_parallel, since=(6, 1)
     ),

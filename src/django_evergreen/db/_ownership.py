@@ -1,0 +1,77 @@
+"""
+Who may use a ``DatabaseWrapper``: its task, threads it's lent to, who copied it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import DatabaseError, connections
+
+from ..bridge._loops import current_task, running_loop
+from . import _transactions
+from ._hooks import BackendHooks
+from ._pool import Pooled
+
+
+class OwnedWrapper(BackendHooks):
+    """
+    The part of :class:`~._wrapper.ScopedWrapper` that is about its owner.
+    """
+
+    alias: str
+    # The scope that owns this wrapper. None: not a task's.
+    _scope: Any = None
+    # The pooled connection that is attached.
+    _lease: Pooled | None = None
+    # None while nothing is attached.
+    connection: Any
+    # The open transaction.
+    _transaction: _transactions.Transaction | None = None
+    # Django's, after inc_thread_sharing().
+    allow_thread_sharing: bool
+
+    def is_copy(self) -> bool:
+        """
+        Return whether it's in no ``connections``: somebody has made it for himself,
+        so no other code can mean it.
+        """
+        if self._scope is not None:
+            return False
+        of_threads = getattr(connections._connections, "of_threads", None)
+        return getattr(of_threads, self.alias, None) is not self
+
+    def is_lent(self) -> bool:
+        """
+        Return whether a task has allowed this thread to use its wrapper.
+
+        The thread has a connection of its own for that, which blocks: the one of
+        the task can't leave the loop, in whose transaction the thread is not.
+        """
+        return (
+            running_loop() is None
+            and self.allow_thread_sharing
+            and (self._lease is None or self._lease.pins == 0)
+            and self._transaction is None
+        )
+
+    def validate_thread_sharing(self) -> None:
+        scope = self._scope
+        if scope is None:
+            super().validate_thread_sharing()
+        elif running_loop() is None or current_task() is not scope.task:
+            self._validate_sharing()
+
+    def _validate_sharing(self) -> None:
+        block = _transactions.current_block(self.alias)
+        if block is not None and block.transaction.wrapper is self:
+            block.check_usable()
+            return
+        if self.is_lent():
+            return
+        msg = (
+            f"The connection {self.alias!r} of {self._scope!r} can be used only by "
+            f"that task. Don't keep it: ask `connections[{self.alias!r}]` where you "
+            "need it."
+        )
+        raise DatabaseError(msg)
