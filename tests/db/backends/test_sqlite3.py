@@ -5,6 +5,7 @@ The SQLite backend: files in worker threads, memory inline.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import sqlite3
 import threading
 import time
@@ -18,9 +19,10 @@ from django.db import (
     transaction,
 )
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 
 from django_evergreen.bridge import await_, run_sync
-from django_evergreen.db import statistics
+from django_evergreen.db import close_pools, statistics
 from tests.app.models import Author
 from tests.heartbeat import Heartbeat
 
@@ -311,3 +313,39 @@ async def test_factory_option_is_refused_in_the_bridge(db):
             await run_sync(sql, "SELECT 1")
     finally:
         settings["OPTIONS"] = {}
+
+
+@pytest.mark.parametrize("mode", [None, "IMMEDIATE"])
+async def test_begin_is_in_the_log_with_the_transaction_mode(db, monkeypatch, mode):
+    def write():
+        connection.ensure_connection()
+        connection.transaction_mode = mode
+        with CaptureQueriesContext(connection) as queries, transaction.atomic():
+            assert not Author.objects.exists()
+        return [query["sql"] for query in queries]
+
+    first, *_, last = await run_sync(write)
+    assert first == ("BEGIN" if mode is None else f"BEGIN {mode}")
+    assert last == "COMMIT"
+
+
+async def test_transaction_mode_of_the_settings_is_used(db):
+    """
+    With IMMEDIATE, a transaction that has written nothing yet locks out others.
+    """
+    options = connection.settings_dict["OPTIONS"]
+    connection.settings_dict["OPTIONS"] = {
+        **options,
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 0.05,
+    }
+    await close_pools()
+    try:
+        async with transaction.atomic():
+            with pytest.raises(OperationalError, match="locked"):
+                await asyncio.create_task(
+                    Author.objects.acreate(name="1"), context=contextvars.Context()
+                )
+    finally:
+        connection.settings_dict["OPTIONS"] = options
+        await close_pools()

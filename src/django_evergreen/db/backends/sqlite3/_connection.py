@@ -131,12 +131,12 @@ class WorkerConnection(sqlite3.Connection):
         if not self.is_broken():
             self._worker.call(lambda: None, lambda: None)
 
-    def begin(self) -> None:
+    def begin(self, begin: Callable[[], None]) -> None:
         """
-        Begin a transaction which must not be lost unnoticed.
+        Begin, by calling that, a transaction which must not be lost unnoticed.
         """
         try:
-            self.execute("BEGIN").close()
+            begin()
         except BaseException:
             if self.in_transaction:
                 # It was cancelled just when it was done.

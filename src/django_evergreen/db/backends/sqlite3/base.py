@@ -89,10 +89,11 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
             raise
 
     def _start_transaction_under_autocommit(self) -> None:
+        begin = super()._start_transaction_under_autocommit
         if isinstance(self.connection, WorkerConnection):
-            self.connection.begin()
+            self.connection.begin(begin)
         else:
-            super()._start_transaction_under_autocommit()
+            begin()
 
     def create_cursor(self, name: str | None = None) -> Any:
         if isinstance(self.connection, WorkerConnection):
