@@ -199,9 +199,8 @@ class ScopedWrapper(LeasingWrapper):
             if _transactions.is_inside_any() and not self.is_copy():
                 _transactions.check_outside(self.alias, None)
             return super()._cursor(name)
-        if self.is_lent():
-            self._hand_back()
-            return super()._cursor(name)
+        if running_loop() is None:
+            return self._cursor_of_thread(name)
         if self.connection is None:
             self._attach_idle(scope)
         elif self._lease is not None:
@@ -211,10 +210,18 @@ class ScopedWrapper(LeasingWrapper):
         elif self._is_of_thread and in_bridge() and not self.in_atomic_block:
             self._is_of_thread = False
             self.drop_lease()
+        return super()._cursor(name)
+
+    def _cursor_of_thread(self, name: str | None) -> Any:
+        """
+        Return a cursor for a thread that has joined the transaction, or that the
+        wrapper was lent to.
+        """
+        if self.is_lent():
+            self._hand_back()
+            return super()._cursor(name)
         cursor = super()._cursor(name)
-        if running_loop() is None:
-            # A thread that has joined the transaction.
-            cursor.cursor = _threads.ThreadCursor(cursor.cursor, self)
+        cursor.cursor = _threads.ThreadCursor(cursor.cursor, self)
         return cursor
 
     def _is_alone(self) -> bool:
