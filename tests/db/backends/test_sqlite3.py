@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 
@@ -349,3 +352,50 @@ async def test_transaction_mode_of_the_settings_is_used(db):
     finally:
         connection.settings_dict["OPTIONS"] = options
         await close_pools()
+
+
+TWO_TEST_DATABASES = """
+import asyncio, sys
+import django
+from django.conf import settings
+settings.configure(
+    DATABASES={"default": {
+        "ENGINE": "django_evergreen.db.backends.sqlite3",
+        "NAME": sys.argv[1],
+        "TEST": {"NAME": sys.argv[1] + ".test"},
+    }},
+    INSTALLED_APPS=["django_evergreen", "django.contrib.contenttypes"],
+)
+django.setup()
+from django.contrib.contenttypes.models import ContentType
+from django.test.runner import DiscoverRunner
+from django_evergreen.bridge import run_sync
+
+def run():
+    runner = DiscoverRunner(verbosity=0, interactive=False)
+    databases = runner.setup_databases()
+    ContentType.objects.create(app_label="a", model="b")
+    print(ContentType.objects.filter(app_label="a").count())
+    runner.teardown_databases(databases)
+
+async def main():
+    await run_sync(run)
+    await run_sync(run)
+
+asyncio.run(main())
+"""
+
+
+def test_second_test_database_of_a_run_is_another_file(tmp_path):
+    """
+    The pool has no connection to the first one, which was removed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_TEST_DATABASES, str(tmp_path / "db.sqlite3")],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout.split() == ["1", "1"]

@@ -12,14 +12,15 @@ from dataclasses import replace
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.backends.sqlite3 import base
+from django.db.backends.sqlite3 import base, creation
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
+from ....bridge._loops import running_loop
 from ....bridge._switch import in_bridge
 from ..._cursors import PinsConnection
 from ..._hooks import ConnectionState
 from ..._options import PoolOptions
-from ..._wrapper import ScopedWrapper
+from ..._wrapper import ScopedWrapper, expire_pools
 from ._connection import WorkerConnection, WorkerCursor
 
 
@@ -39,10 +40,35 @@ class InlineConnection(sqlite3.Connection):
     lease: Any = None
 
 
+class DatabaseCreation(creation.DatabaseCreation):
+    """
+    Removes the files of test databases: not from below the pool, whose connections
+    would stay on what was removed.
+    """
+
+    def _create_test_db(self, *args: Any, **kwargs: Any) -> Any:
+        self._close_idle()
+        return super()._create_test_db(*args, **kwargs)
+
+    def _clone_test_db(self, *args: Any, **kwargs: Any) -> Any:
+        self._close_idle()
+        return super()._clone_test_db(*args, **kwargs)
+
+    def _destroy_test_db(self, *args: Any, **kwargs: Any) -> Any:
+        self._close_idle()
+        return super()._destroy_test_db(*args, **kwargs)
+
+    def _close_idle(self) -> None:
+        if running_loop() is not None:
+            expire_pools(self.connection.alias)
+
+
 class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
     """
     An SQLite database, for tasks and for threads.
     """
+
+    creation_class = DatabaseCreation
 
     # SQLite has one writer, and readers are quick: few connections suffice.
     pool_defaults = PoolOptions(max_size=4)
