@@ -24,7 +24,15 @@ def main() -> int:
         modes = [m for m in suites.load(name).modes if m in (options.mode or [m])]
         for database in options.database:
             with place_for(database) as (host, port):
-                judge = Judge(name, database, options.share, options.labels, host, port)
+                judge = Judge(
+                    name,
+                    database,
+                    options.share,
+                    options.labels,
+                    host,
+                    port,
+                    options.reuse_stock,
+                )
                 for verdict in judge.verdicts(modes):
                     verdicts.append(verdict)
                     conclude(verdict)
@@ -45,6 +53,7 @@ def parse() -> argparse.Namespace:
     add("--database", action="append", choices=DATABASES, help="default: both")
     add("--mode", action="append", help="default: all that the suite has")
     add("--share", type=int, default=1, metavar="N", help="take one class in N")
+    add("--reuse-stock", action="store_true", help="do not run stock again")
     add("labels", nargs="*", help="as the suite's own runner takes; default: all")
     options = parser.parse_args()
     options.suite = options.suite or ["django"]

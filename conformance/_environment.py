@@ -5,6 +5,7 @@ What the parent tells a run, by the environment: which mode, which database.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,10 @@ class Environment:
     def variables(self) -> dict[str, str]:
         return {PREFIX + name.upper(): value for name, value in asdict(self).items()}
 
-    def databases(self) -> dict[str, dict[str, Any]]:
-        return {alias: self._database(alias) for alias in ("default", "other")}
+    def databases(
+        self, aliases: Iterable[str] = ("default", "other")
+    ) -> dict[str, dict[str, Any]]:
+        return {alias: self._database(alias) for alias in aliases}
 
     def _database(self, alias: str) -> dict[str, Any]:
         package = "django"

@@ -59,6 +59,8 @@ class Judge:
     # The database server, or the directory for SQLite.
     host: str
     port: str = ""
+    # Compare with the stock run before this one, if it was recorded.
+    reuses_stock: bool = False
 
     def __post_init__(self) -> None:
         self.suite = suites.load(self.name)
@@ -74,13 +76,17 @@ class Judge:
         Run the suite in these modes, and return a verdict on each.
         """
         runs = {mode: self._run(mode, self.labels) for mode in ("stock", *modes)}
-        perform(list(runs.values()))
         stock = runs.pop("stock")
+        if not (self.reuses_stock and stock.was_recorded()):
+            runs = {"stock": stock, **runs}
+        perform(list(runs.values()))
+        runs.pop("stock", None)
         return [self._verdict(mode, stock, run) for mode, run in runs.items()]
 
     def _run(self, mode: str, labels: list[str], suffix: str = "") -> Run:
         LOGS.mkdir(parents=True, exist_ok=True)
-        stem = LOGS / f"{self._cell(mode)}{suffix}"
+        part = "" if self.is_whole else "-part"
+        stem = LOGS / f"{self._cell(mode)}{part}{suffix}"
         environment = Environment(
             mode=mode,
             database=self.database,
@@ -96,10 +102,12 @@ class Judge:
 
     def _verdict(self, mode: str, stock: Run, ours: Run) -> Verdict:
         cell = self._cell(mode)
+        is_part = mode in self.suite.partial_modes
+        if is_part and not self.is_whole and ours.selected_nothing():
+            return Verdict(cell)
         for run in (stock, ours):
             if failure := run.failure():
                 return Verdict(cell, f"{run.environment.mode}: {failure}")
-        is_part = mode in self.suite.partial_modes
         found = compare(stock.records, ours.records, is_part=is_part)
         found = explain(found, cell)
         unstable = self._unstable(mode, found)

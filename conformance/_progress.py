@@ -33,6 +33,7 @@ def perform(runs: Sequence[Run]) -> None:
             time.sleep(LOOK_INTERVAL)
             for run, bar in tuple(active):
                 _show(run, bar)
+                run.stop_if_stalled()
                 if run.has_ended():
                     bar.close()
                     active.remove((run, bar))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,12 @@ class Outcome:
 class Writer:
     def __init__(self, path: Path) -> None:
         self._file: TextIO = path.open("w", buffering=1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._file.close()
 
     def total(self, count: int) -> None:
         self._write(total=count)
@@ -66,7 +72,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         path.touch()
-        self._file = path.open()
+        self._path, self._offset = path, 0
         self._rest = ""
         self.records = Records()
 
@@ -74,7 +80,10 @@ class Reader:
         """
         Return everything that was written until now.
         """
-        *lines, self._rest = (self._rest + self._file.read()).split("\n")
+        with self._path.open() as file:
+            file.seek(self._offset)
+            *lines, self._rest = (self._rest + file.read()).split("\n")
+            self._offset = file.tell()
         for line in lines:
             self._take(json.loads(line))
         return self.records

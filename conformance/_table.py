@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import modes
+from . import modes, suites
 from ._judge import Verdict
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "conformance.md"
@@ -31,9 +31,15 @@ This page is written by that command, from the files in `conformance/results`.
 `make conformance-all` does it for each supported version of Django.
 """
 
+THIRD_PARTIES = f"""\
+So are the suites of others who build on Django; `--suite` names one.
+These could not be run, as their source distributions ship no tests:
+{", ".join(suites.WITHOUT_TESTS)}.
+"""
+
 LEGEND = """\
 Tests that fail do so on the stock engine too, in the same way: most of them need
-what the machine did not have, such as PostgreSQL with ICU.
+what the machine did not have, such as PostgreSQL with ICU, or another database.
 *Waits* are the times that a test was suspended on the event loop.
 *CPU* is the time of the whole run, compared with that of the stock engine beside it
 (on a machine with two noisy cores).
@@ -71,6 +77,7 @@ def write(results: Sequence[dict[str, Any]]) -> None:
 
 def _document(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield INTRODUCTION
+    yield THIRD_PARTIES
     for mode in modes.NAMES:
         cells = [result for result in results if result["mode"] == mode]
         if cells:

@@ -6,7 +6,7 @@ It runs in the directory of that suite's ``runtests.py``, whose arguments it tak
 
 from __future__ import annotations
 
-import resource
+import contextlib
 import runpy
 import sys
 from pathlib import Path
@@ -18,6 +18,7 @@ from .. import modes
 from .._environment import Environment
 from .._records import Writer
 from .recorder import Recorder
+from .session import run_session
 
 ARGUMENTS = [
     "--settings=conformance.child.django_settings",
@@ -27,23 +28,14 @@ ARGUMENTS = [
 ]
 
 
-def main() -> None:
-    environment = Environment.read()
-    mode = modes.load(environment.mode)
-    Recorder.writer = Writer(Path(environment.records))
+def run(writer: Writer) -> None:
+    Recorder.writer = writer
     script = str(Path("runtests.py").resolve())
     sys.argv = [script, *ARGUMENTS, *sys.argv[1:]]
     sys.path[0] = str(Path(script).parent)
-    if mode.is_ours:
+    if modes.load(Environment.read().mode).is_ours:
         install_app()
-    try:
-        mode.around_session(lambda: run_as_main(script))
-    finally:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        Recorder.writer.end(
-            waits=mode.waits() if mode.waits else None,
-            cpu_seconds=round(usage.ru_utime + usage.ru_stime, 1),
-        )
+    run_as_main(script)
 
 
 def install_app() -> None:
@@ -60,14 +52,11 @@ def install_app() -> None:
     django.setup = setup_with_app
 
 
-def run_as_main(script: str) -> object:
-    try:
+def run_as_main(script: str) -> None:
+    # How it tells that tests have failed. It must not pass through an event loop.
+    with contextlib.suppress(SystemExit):
         runpy.run_path(script, run_name="__main__")
-    except SystemExit as end:
-        # Not through an event loop, which would not end as usual.
-        return end.code
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_session(run)

@@ -4,27 +4,14 @@ Django's own suite, in the source distribution of the version that is installed.
 
 from __future__ import annotations
 
-import re
-
 from . import Suite
-
-
-def labels(tests: list[str]) -> list[str]:
-    """
-    Return the classes of these tests, as labels of ``runtests.py``.
-    """
-    found = set()
-    for test in tests:
-        fixture = re.fullmatch(r"\w+ \((.+)\)", test)  # as "setUpClass (app.tests.T)"
-        found.add(fixture[1] if fixture else test.rpartition(".")[0])
-    return sorted(found)
-
+from ._labels import of_unittest
 
 SUITE = Suite(
     distribution="Django",
     directory="tests",
     module="conformance.child.django_suite",
-    labels=labels,
+    labels=of_unittest,
     modes=("plain", "bridge", "async"),
     partial_modes=("async",),
 )

@@ -30,7 +30,6 @@ def test_reader_follows_the_writer(path):
         writer.end(waits=3)
     assert reader.read().outcomes["b"] == Outcome("error", "KeyError")
     assert reader.records.end == {"waits": 3}
-    reader.close()
 
 
 def test_reader_of_half_a_line(path):
@@ -41,7 +40,6 @@ def test_reader_of_half_a_line(path):
         assert reader.read().total == 0
         file.write(": 7}\n")
         assert reader.read().total == 7
-    reader.close()
 
 
 class Judged(unittest.TestCase):
@@ -108,8 +106,4 @@ def run(path, test):
     with Writer(path) as Recorder.writer:
         runner = unittest.TextTestRunner(stream=io.StringIO(), resultclass=Recorder)
         runner.run(unittest.TestSuite([test]))
-    reader = Reader(path)
-    try:
-        return reader.read().outcomes
-    finally:
-        reader.close()
+    return Reader(path).read().outcomes

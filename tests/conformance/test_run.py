@@ -5,7 +5,6 @@ Runs: processes that may die, hang, or not do what they are for.
 from __future__ import annotations
 
 import pytest
-
 from conformance import _run
 from conformance._environment import Environment
 from conformance._progress import perform
