@@ -10,10 +10,11 @@ BIN := $(VENV)/bin
 # Where pyenv keeps interpreters, if there is pyenv: for `make test-all`.
 PYENV := $(shell ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin 2>/dev/null | tr '\n' ':')
 
-.PHONY: help demo serve test test-all lint bench chaos conformance conformance-all
+.PHONY: help demo serve test test-all lint bench chaos \
+	conformance conformance-all conformance-third-party
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 26
 
 demo: $(VENV)/.demo ## stock Django and django-evergreen side by side, on real data
 	$(BIN)/python example/demo.py
@@ -50,8 +51,11 @@ conformance: $(VENV)/.conformance ## Django's own test suite, on stock and on ou
 conformance-all: $(VENV)/.matrix ## the same on each Django that is supported
 	PATH="$$PATH:$(PYENV)" $(BIN)/tox run -e conformance-dj52,conformance-dj60,conformance-dj61 $(ARGS)
 
+conformance-third-party: $(VENV)/.conformance-third-party ## the suites of eight packages
+	$(BIN)/python -m conformance --third-party $(ARGS)
+
 # One stamp for each dependency group, renewed when the requirements change.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.matrix $(VENV)/.lint $(VENV)/.conformance: $(VENV)/.%: pyproject.toml | $(BIN)/python
+$(VENV)/.demo $(VENV)/.test $(VENV)/.matrix $(VENV)/.lint $(VENV)/.conformance $(VENV)/.conformance-third-party: $(VENV)/.%: pyproject.toml | $(BIN)/python
 	@# The first pip that knows dependency groups. Here, where it is tried again
 	@# if the registry failed.
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'

@@ -50,12 +50,15 @@ def parse() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--suite", action="append", choices=suites.NAMES, help="default: django")
+    add("--third-party", action="store_true", help="all suites but Django's")
     add("--database", action="append", choices=DATABASES, help="default: both")
     add("--mode", action="append", help="default: all that the suite has")
     add("--share", type=int, default=1, metavar="N", help="take one class in N")
     add("--reuse-stock", action="store_true", help="do not run stock again")
     add("labels", nargs="*", help="as the suite's own runner takes; default: all")
     options = parser.parse_args()
+    if options.third_party:
+        options.suite = suites.THIRD_PARTY
     options.suite = options.suite or ["django"]
     options.database = options.database or DATABASES
     for mode in options.mode or ():

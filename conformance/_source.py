@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent / ".conformance"
@@ -21,7 +21,14 @@ def fetch(distribution: str) -> Path:
     Return the directory of the source of a distribution, of the version that is
     installed; download it if it isn't there yet.
     """
-    requirement = f"{distribution}=={version(distribution)}"
+    try:
+        requirement = f"{distribution}=={version(distribution)}"
+    except PackageNotFoundError:
+        msg = (
+            f"{distribution} is not installed, and its version decides which suite is "
+            "run. Use `make conformance-third-party`."
+        )
+        raise SystemExit(msg) from None
     target = SOURCES / requirement
     if not target.exists():
         print(f"Fetching the source of {requirement}", flush=True)

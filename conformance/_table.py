@@ -32,7 +32,7 @@ This page is written by that command, from the files in `conformance/results`.
 """
 
 THIRD_PARTIES = f"""\
-So are the suites of others who build on Django; `--suite` names one.
+The suites of others who build on Django are run by `make conformance-third-party`.
 These could not be run, as their source distributions ship no tests:
 {", ".join(suites.WITHOUT_TESTS)}.
 """
