@@ -59,7 +59,7 @@ def test_run_that_was_never_suspended(make):
 
 
 def test_run_that_hangs_is_aborted_with_its_stacks(make, monkeypatch):
-    monkeypatch.setattr(_run, "STALLED_AFTER", 1.5)
+    monkeypatch.setattr(_run, "STALLED_AFTER", 4.0)
     perform([run := make("hangs")])
     assert run.failure().startswith("it died after 1 tests: Fatal Python error: Abort")
     assert "mini_suite.py" in run.log.read_text()

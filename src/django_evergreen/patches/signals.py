@@ -17,7 +17,6 @@ block that it's in: each has its own at each of its steps.
 from __future__ import annotations
 
 import functools
-import inspect
 import types
 from collections.abc import Coroutine, Generator, Mapping
 from typing import Any
@@ -64,11 +63,11 @@ def _sends_without_thread(sync_send: Any) -> bool:
     Return whether the function that calls a signal's sync receivers may do so in
     the bridge. It's nested in ``asend()``, whose variables tell.
     """
-    variables = inspect.getclosurevars(sync_send).nonlocals
-    signal = variables["self"]
+    names, cells = sync_send.__code__.co_freevars, sync_send.__closure__
+    signal = cells[names.index("self")].cell_contents
     if signal is not request_started and signal is not request_finished:
         return True
-    return _need_no_thread(variables["sync_receivers"])
+    return _need_no_thread(cells[names.index("sync_receivers")].cell_contents)
 
 
 def may_finish_request(sender: Any) -> bool:
