@@ -4,7 +4,9 @@ Wrappers that are used by others than their task.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gc
 import threading
 
 import pytest
@@ -117,6 +119,33 @@ async def test_thread_closes_a_wrapper_that_is_lent(db):
     assert await run_sync(use) is None
     assert await Author.objects.acount() == 0
     await assert_pool_is_whole()
+
+
+async def test_abandoned_cursor_is_closed_when_the_wrapper_is_lent(db):
+    await Author.objects.abulk_create(Author(name=f"{n}") for n in range(300))
+
+    def use():
+        authors = Author.objects.iterator(chunk_size=10)
+        next(authors)
+        del authors
+        gc.collect()
+        with lent() as wrapper:
+            return in_a_thread(count_by(wrapper))
+
+    assert await run_sync(use) == 300
+    async with asyncio.timeout(10):
+        while statistics().holders or statistics().idle < statistics().size:
+            await asyncio.sleep(0)
+    # On SQLite an open statement would lock the file, on PostgreSQL be seen.
+    await Author.objects.acreate(name="next")
+    if connection.vendor == "postgresql":
+        assert await run_sync(open_cursors) == []
+
+
+def open_cursors():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM pg_cursors WHERE name LIKE '_django%%'")
+        return cursor.fetchall()
 
 
 async def test_wrapper_is_not_lent_inside_a_transaction(db):

@@ -49,11 +49,13 @@ class LeasingWrapper(TransactionalWrapper):
         if state is ConnectionState.BROKEN:
             self.drop_lease()
         elif state is ConnectionState.CLEAN:
-            pooled = self.surrender()
-            if pooled.abandoned:
-                close_and_give_back(self, pooled)
-            else:
-                self._pool.give_back(pooled)
+            self._give_back(self.surrender())
+
+    def _give_back(self, pooled: Pooled) -> None:
+        if pooled.abandoned:
+            close_and_give_back(self, pooled)
+        else:
+            self._pool.give_back(pooled)
 
     def can_be_restored(self) -> bool:
         """
@@ -95,7 +97,7 @@ class LeasingWrapper(TransactionalWrapper):
         if self._lease is not None:
             self._pool.discard(self.surrender())
         elif self.connection is not None:
-            # One that blocks, by DJANGO_ALLOW_ASYNC_UNSAFE.
+            # One that blocks: of a thread, or by DJANGO_ALLOW_ASYNC_UNSAFE.
             self.connection.close()
             self.connection = None
 
@@ -128,8 +130,8 @@ class LeasingWrapper(TransactionalWrapper):
         Give the connection back to its pool, from a thread.
         """
         if self._lease is not None:
-            pool = self._pool
-            pool.hub.call_threadsafe(pool.give_back, self.surrender())
+            end = self._give_back if self._is_clean() else self._pool.discard
+            self._pool.hub.call_threadsafe(end, self.surrender())
 
     def _close_pinned(self) -> None:
         connection = self.connection
