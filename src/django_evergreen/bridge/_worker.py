@@ -61,10 +61,10 @@ class Worker:
         self.finished = False
         # The call that was cancelled last had not been begun.
         self.passed_over = False
-        # daemon: a lost call must not keep the process alive.
         # What runs now; whoever looks at it in order to interrupt it has the lock.
         self._running: _Job | None = None
         self._lock = threading.Lock()
+        # daemon: a lost call must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 

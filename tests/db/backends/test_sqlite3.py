@@ -5,6 +5,7 @@ The SQLite backend: files in worker threads, memory inline.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import os
 import sqlite3
@@ -185,6 +186,35 @@ async def test_rows_are_fetched_ahead_and_all_arrive(db):
         return [int(name) for (name,) in [first, *some, *two, *rest]]
 
     assert await run_sync(fetch) == list(range(1_234))
+
+
+async def test_rows_that_a_cancelled_task_did_not_get_do_not_lock_the_file(db):
+    """
+    Only the thread knows of its cursor that there are more.
+    """
+    await Author.objects.abulk_create(Author(name=f"{n}") for n in range(300))
+
+    def read():
+        connection.ensure_connection()
+        connections.append(connection.connection)
+        cursors.append(cursor := connection.connection.cursor())
+        cursor.execute("SELECT * FROM app_author")
+
+    connections, cursors, was_read = [], [], threading.Event()
+    task = asyncio.create_task(run_sync(read))
+    while not cursors:
+        await asyncio.sleep(0)
+    connections[0]._worker.post(was_read.set)
+    assert was_read.wait(10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    connections[0].close()
+    connections[0].join()
+    name = connection.settings_dict["NAME"]
+    with contextlib.closing(sqlite3.connect(name, timeout=0)) as another:
+        another.execute("BEGIN EXCLUSIVE")
+        another.rollback()
 
 
 async def test_executemany_takes_a_generator_that_queries(db):

@@ -201,9 +201,11 @@ class WorkerConnection(sqlite3.Connection):
 
     def _close(self) -> None:
         # SQLite keeps a closed file, and its locks, while a statement is open.
-        for cursor in tuple(self.half_read):
-            SQLiteCursorWrapper.close(cursor)
-        super().close()
+        try:
+            for cursor in tuple(self.half_read):
+                SQLiteCursorWrapper.close(cursor)
+        finally:
+            super().close()
 
     def join(self) -> None:
         """
@@ -235,20 +237,27 @@ class WorkerCursor(SQLiteCursorWrapper):
     def _start(self, execute: Callable[..., Any], *args: Any) -> Any:
         self._rows.clear()
         self._exhausted = True
-        fetch = super().fetchmany
 
-        def execute_and_fetch() -> list[Any]:
+        def execute_and_read() -> list[Any]:
             execute(*args)
-            return fetch(READ_AHEAD) if self.description else []
+            return self._read(READ_AHEAD) if self.description else []
 
-        self._extend(self.connection.call(execute_and_fetch), READ_AHEAD)
+        self._extend(self.connection.call(execute_and_read), READ_AHEAD)
         return self
+
+    def _read(self, size: int) -> list[Any]:
+        """
+        Fetch, in the thread.
+        """
+        rows: list[Any] = super().fetchmany(size)
+        if len(rows) == size:
+            # Noted here, as a task that was cancelled doesn't get the rows.
+            self.connection.half_read.add(self)
+        return rows
 
     def _extend(self, rows: list[Any], wanted: int) -> None:
         self._rows.extend(rows)
         self._exhausted = len(rows) < wanted
-        if not self._exhausted:
-            self.connection.half_read.add(self)
 
     def _fetch(self, size: int) -> None:
         """
@@ -256,8 +265,8 @@ class WorkerCursor(SQLiteCursorWrapper):
         """
         missing = size - len(self._rows)
         if missing > 0 and not self._exhausted:
-            wanted, fetch = max(missing, READ_AHEAD), super().fetchmany
-            self._extend(self.connection.call(lambda: fetch(wanted)), wanted)
+            wanted = max(missing, READ_AHEAD)
+            self._extend(self.connection.call(lambda: self._read(wanted)), wanted)
 
     def fetchone(self) -> Any:
         self._fetch(1)
