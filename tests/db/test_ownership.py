@@ -10,12 +10,19 @@ import gc
 import threading
 
 import pytest
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, Error, connection, connections, transaction
 from django.db.backends.signals import connection_created
 
 from django_evergreen.bridge import run_sync
 from django_evergreen.db import statistics
+from django_evergreen.db._hooks import ConnectionState
 from tests.app.models import Author
+
+ENDLESS = {
+    "postgresql": "SELECT pg_sleep(1000)",
+    "sqlite": "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) "
+    "SELECT count(*) FROM c",
+}
 
 
 def in_a_thread(fn):
@@ -161,6 +168,80 @@ async def test_wrapper_is_not_lent_inside_a_transaction(db):
 
     assert isinstance(await run_sync(use), DatabaseError)
     assert await Author.objects.acount() == 1
+
+
+async def test_wrapper_is_not_lent_in_the_middle_of_a_query(db):
+    """
+    The thread would end the connection that it runs on.
+    """
+
+    def use():
+        with lent() as wrapper:
+            wrappers.append(wrapper)
+            execute_endless(connection)
+
+    wrappers = []
+    task = asyncio.create_task(run_sync(use))
+    while not (wrappers and is_in_use(wrappers[0])):
+        await asyncio.sleep(0)
+    try:
+        error = in_a_thread(count_by(wrappers[0]))
+        assert isinstance(error, DatabaseError)
+        assert "nor in the middle of a query" in str(error)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled()
+    await assert_pool_is_whole()
+
+
+def execute_endless(connection):
+    with connection.cursor() as cursor:
+        cursor.execute(ENDLESS[connection.vendor])
+        cursor.fetchall()
+
+
+def is_in_use(wrapper):
+    if wrapper.connection is None:
+        return False
+    return wrapper.connection_state(wrapper.connection) is ConnectionState.IN_USE
+
+
+async def test_connection_of_a_thread_is_kept_while_the_wrapper_is_lent(db):
+    """
+    The thread may be in the middle of a statement with it.
+    """
+
+    def use():
+        with lent() as wrapper:
+            assert in_a_thread(count_by(wrapper)) == 0
+            of_thread = wrapper.connection
+            assert Author.objects.count() == 0
+            assert wrapper.connection is of_thread
+        assert Author.objects.count() == 0
+        return wrapper.connection is of_thread
+
+    assert not await run_sync(use)
+    await assert_pool_is_whole()
+
+
+async def test_lost_transaction_is_not_begun_anew(db):
+    """
+    Its work is lost, which must not pass unnoticed.
+    """
+
+    def work():
+        transaction.set_autocommit(False)
+        try:
+            Author.objects.create(name="lost")
+            connection.connection.close()
+            with pytest.raises(Error):
+                transaction.set_autocommit(False)
+        finally:
+            connection.close()
+
+    await run_sync(work)
+    assert await Author.objects.acount() == 0
 
 
 async def test_connection_after_close_is_announced(db):

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connections
 
 from ..bridge._loops import current_task, running_loop
 from . import _transactions
-from ._hooks import BackendHooks
+from ._hooks import BackendHooks, ConnectionState
 from ._pool import Pooled
 
 
@@ -26,6 +26,8 @@ class OwnedWrapper(BackendHooks):
     _lease: Pooled | None = None
     # None while nothing is attached.
     connection: Any
+    # A connection for the pool is being opened.
+    is_opening = False
     # The open transaction.
     _transaction: _transactions.Transaction | None = None
     # Django's, after inc_thread_sharing().
@@ -46,14 +48,21 @@ class OwnedWrapper(BackendHooks):
         Return whether a task has allowed this thread to use its wrapper.
 
         The thread has a connection of its own for that, which blocks: the one of
-        the task can't leave the loop, in whose transaction the thread is not.
+        the task can't leave the loop, in whose transaction the thread is not. So it's
+        lent only while the task does nothing with it.
         """
         return (
             running_loop() is None
             and self.allow_thread_sharing
-            and (self._lease is None or self._lease.pins == 0)
             and self._transaction is None
+            and not self._is_working()
         )
+
+    def _is_working(self) -> bool:
+        lease = self._lease
+        if lease is None or lease.pins > 0:
+            return self.is_opening or lease is not None
+        return self.connection_state(lease.connection) is ConnectionState.IN_USE
 
     def validate_thread_sharing(self) -> None:
         scope = self._scope
@@ -74,4 +83,9 @@ class OwnedWrapper(BackendHooks):
             f"that task. Don't keep it: ask `connections[{self.alias!r}]` where you "
             "need it."
         )
+        if self.allow_thread_sharing:
+            msg += (
+                " inc_thread_sharing() lets threads use it only while its task is "
+                "neither in a transaction nor in the middle of a query."
+            )
         raise DatabaseError(msg)

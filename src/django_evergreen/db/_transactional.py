@@ -82,9 +82,8 @@ class TransactionalWrapper(OwnedWrapper):
         if autocommit and is_finishing() and self.is_lost():
             self._end_with_lost_connection()
             return
-        if not autocommit and self._lease is not None and self.is_lost():
-            # By the statement before this one: begin on another.
-            self.drop_lease()
+        if not autocommit and self._transaction is None:
+            self._drop_lost_lease()
         try:
             super().set_autocommit(autocommit, *args, **kwargs)
         finally:
@@ -95,6 +94,14 @@ class TransactionalWrapper(OwnedWrapper):
         elif self._transaction is None and not (self.is_copy() or self.is_lent()):
             self._transaction = _transactions.Transaction(self)
             _transactions.step_in(self._transaction.enter(None))
+
+    def _drop_lost_lease(self) -> None:
+        """
+        Let a transaction begin on another connection if the statement before it has
+        lost this one.
+        """
+        if self._lease is not None and self.is_lost():
+            self.drop_lease()
 
     def _end_with_lost_connection(self) -> None:
         """

@@ -134,6 +134,7 @@ class ScopedWrapper(LeasingWrapper):
         return True
 
     def _open(self, pool: LoopPool, scope: Scope) -> None:
+        self.is_opening = True
         try:
             super().connect()
         except BaseException:
@@ -142,6 +143,8 @@ class ScopedWrapper(LeasingWrapper):
                 connection.close()
             pool.failed_to_open()
             raise
+        finally:
+            self.is_opening = False
         self.close_at, self.was_closed = None, False
         self._hold(pool.opened(self.connection), scope, getcurrent())
 
@@ -207,10 +210,19 @@ class ScopedWrapper(LeasingWrapper):
             release_when_idle(scope.release_idle)
             if self._lease.abandoned and self._is_alone():
                 close_abandoned(self)
-        elif self._is_of_thread and in_bridge() and not self.in_atomic_block:
+        elif self._is_of_thread:
+            self._drop_connection_of_thread()
+        return super()._cursor(name)
+
+    def _drop_connection_of_thread(self) -> None:
+        """
+        Let the task have a connection that doesn't block, unless a thread may still
+        be in the middle of a statement with this one.
+        """
+        is_free = not (self.allow_thread_sharing or self.in_atomic_block)
+        if is_free and in_bridge():
             self._is_of_thread = False
             self.drop_lease()
-        return super()._cursor(name)
 
     def _cursor_of_thread(self, name: str | None) -> Any:
         """
@@ -220,6 +232,8 @@ class ScopedWrapper(LeasingWrapper):
         if self.is_lent():
             self._hand_back()
             return super()._cursor(name)
+        # Django does it too, but with a cursor, for which the driver may wait.
+        self.validate_thread_sharing()
         cursor = super()._cursor(name)
         cursor.cursor = _threads.ThreadCursor(cursor.cursor, self)
         return cursor
