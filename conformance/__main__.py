@@ -1,8 +1,8 @@
 """
 Run a suite on the stock engine and on this package's, and compare test by test.
 
-The whole suite in all modes, on both databases, takes about an hour and a half on
-two cores; its results are kept in conformance/results and docs/conformance.md.
+The whole suite in all modes, on both databases, takes about an hour on two
+cores; its results are kept in conformance/results and docs/conformance.md.
 Parts of it, by --share or labels, are only shown.
 """
 
@@ -25,13 +25,13 @@ def main() -> int:
         for database in options.database:
             with place_for(database) as (host, port):
                 judge = Judge(
-                    name,
-                    database,
-                    options.share,
-                    options.labels,
-                    host,
-                    port,
-                    options.reuse_stock,
+                    name=name,
+                    database=database,
+                    share=options.share,
+                    labels=options.labels,
+                    host=host,
+                    port=port,
+                    reuses_stock=options.reuse_stock,
                 )
                 for verdict in judge.verdicts(modes):
                     verdicts.append(verdict)

@@ -85,7 +85,6 @@ async def test_request_ends_after_what_it_left_running_in_its_thread(db):
         loop.call_soon_threadsafe(is_running.set)
         may_end.wait(10)
         connection.ensure_connection()
-        connection.settings_dict["CONN_MAX_AGE"] = 0
         connections.append(connection._connections[connection._alias])
         events.append("view")
 
