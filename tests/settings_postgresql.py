@@ -22,4 +22,9 @@ def database(**test):
     }
 
 
-DATABASES = {"default": database(), "other": database(NAME="test_other")}
+# A run inside a run has databases of its own; see tests/test/outcomes.py.
+NAME = os.environ.get("EVERGREEN_TEST_NAME", "test")
+DATABASES = {
+    "default": database(NAME=f"{NAME}_default"),
+    "other": database(NAME=f"{NAME}_other"),
+}

@@ -18,7 +18,12 @@ import pytest
 import django_evergreen
 
 SRC = Path(django_evergreen.__file__).parent
-PUBLIC = ["django_evergreen", "django_evergreen.bridge", "django_evergreen.db"]
+PUBLIC = [
+    "django_evergreen",
+    "django_evergreen.bridge",
+    "django_evergreen.db",
+    "django_evergreen.test",
+]
 
 # What each layer may import of the package; see design, section 8.
 LAYERS = {
@@ -28,6 +33,7 @@ LAYERS = {
     "patches": {"exceptions", "bridge", "db", "patches"},
     "checks": {"exceptions", "bridge", "db", "patches", "apps"},
     "apps": {"exceptions", "bridge", "db", "patches", "checks"},
+    "test": {"exceptions", "bridge", "db", "patches", "test"},
     "__init__": {"exceptions"},
 }
 DRIVERS = {"psycopg", "psycopg_pool", "sqlite3", "MySQLdb", "pymysql"}
@@ -73,8 +79,9 @@ def test_only_patches_assign_into_django():
             continue
         for node in ast.walk(ast.parse((SRC / path).read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "setattr":
-                # The storage of django.db.connections, which is itself a patch.
-                assert path == Path("db/_scopes.py")
+                # The storage of django.db.connections, which is itself a patch; and
+                # the hooks of test classes of this package.
+                assert path in (Path("db/_scopes.py"), Path("test/_classes.py"))
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -13,7 +13,7 @@ from django.db.utils import NotSupportedError
 from ..bridge import in_bridge, run_sync
 from ..exceptions import NotInBridge
 from ._scopes import Scope, current_scope, replace_scope
-from ._transactions import Block, swap_blocks
+from ._transactions import Block, is_in_test, swap_blocks
 from ._wrapper import ScopedWrapper
 
 
@@ -57,15 +57,19 @@ class new_connections(_BridgeBlock):  # noqa: N801  (DEP 9's name)
     Give the code in this block connections of its own, outside any transaction.
 
     Tasks started inside have their own, too. A transaction that is open around
-    the block is as it was after it.
+    the block is as it was after it. In a test that is rolled back the block does
+    nothing, as all that the test does is one transaction.
 
     Suspends: no. Runs in: a task; with ``with``, in the bridge.
     """
 
-    _scope: Scope
+    # None in a test that is rolled back.
+    _scope: Scope | None = None
     _blocks: Mapping[str, Block]
 
     def _enter(self) -> None:
+        if is_in_test():
+            return
         outer = current_scope()
         assert outer is not None
         # Nobody would give back what it has, while the block has its place.
@@ -75,6 +79,8 @@ class new_connections(_BridgeBlock):  # noqa: N801  (DEP 9's name)
         replace_scope(self._scope)
 
     def _exit(self) -> None:
+        if self._scope is None:
+            return
         self._scope.release_idle()
         self._scope.end()
         assert self._scope.outer is not None

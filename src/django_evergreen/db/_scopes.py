@@ -18,6 +18,7 @@ from django.db import OperationalError
 from ..bridge._loops import Hub, current_hub, current_task, running_loop
 from ..bridge._switch import run_sync
 from . import _transactions
+from ._admission import admit
 from ._atomic import roll_back_abandoned
 from ._cursors import restore_and_give_back
 from ._engines import forbid_in_tasks
@@ -46,6 +47,7 @@ def current_scope() -> Scope | None:
         return None
     scope = _scopes.get(task)
     if scope is None:
+        admit()
         scope = _scopes[task] = Scope(task, current_hub())
         task.add_done_callback(_end_scope)
     return scope
@@ -56,6 +58,19 @@ def _end_scope(task: Any) -> None:
     while scope is not None:
         scope.end()
         scope = scope.outer
+
+
+def forsake_scope(task: Any) -> None:
+    """
+    Take back the connections of a task that will not be resumed.
+    """
+    scope = _scopes.get(task)
+    while scope is not None:
+        for wrapper in scope.wrappers.values():
+            if isinstance(wrapper, ScopedWrapper) and wrapper._scope is scope:
+                wrapper.drop_lease()
+        scope = scope.outer
+    _end_scope(task)
 
 
 def replace_scope(scope: Scope) -> None:

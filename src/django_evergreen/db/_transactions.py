@@ -122,6 +122,7 @@ class Block:
         "needs_rollback",
         "nested",
         "outer",
+        "stand_in",
         "task",
         "transaction",
         "turn",
@@ -155,6 +156,9 @@ class Block:
         self.failure: BaseException | None = None
         # Whether set_rollback(True) was called in it.
         self.wants_rollback = False
+        # The block of a test inside this one, of its class: what the class has
+        # started belongs to each test in turn.
+        self.stand_in: Block | None = None
 
     def __str__(self) -> str:
         if self.entered_at is None:
@@ -211,7 +215,10 @@ def current_block(alias: str) -> Block | None:
     """
     Return the block to which this code belongs, open or ended.
     """
-    return _blocks.get().get(alias)
+    block = _blocks.get().get(alias)
+    if block is not None and block.stand_in is not None:
+        return block.stand_in
+    return block
 
 
 # Returns a mapping which is false for code that is in no block at all.
@@ -223,6 +230,16 @@ def is_outside(alias: str) -> bool:
     Return whether this code belongs to no block, not even to an ended one.
     """
     return alias not in _blocks.get()
+
+
+def is_in_test() -> bool:
+    """
+    Return whether this code belongs to a test that is rolled back.
+    """
+    return any(
+        block.transaction.blocks and block.transaction.blocks[0].stand_in is not None
+        for block in _blocks.get().values()
+    )
 
 
 def swap_blocks(blocks: Mapping[str, Block]) -> Mapping[str, Block]:

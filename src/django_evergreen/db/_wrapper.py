@@ -21,6 +21,7 @@ from ..bridge._greenlets import BridgeGreenlet
 from ..bridge._loops import current_hub, current_task, running_loop
 from ..bridge._switch import in_bridge, release_when_idle
 from . import _threads, _transactions
+from ._admission import admit
 from ._cursors import close_abandoned, watch_chunked_cursor
 from ._engines import check_app_is_installed
 from ._leasing import LeasingWrapper
@@ -46,6 +47,10 @@ class ScopedWrapper(LeasingWrapper):
     # Django's cursor wrappers, which also keep the connection while entered.
     cursor_class: type[Any]
     debug_cursor_class: type[Any]
+
+    # Whether an idle connection is attached past ensure_connection(), which Django's
+    # tests replace in order to forbid queries.
+    attaches_at_once = True
 
     # What is attached was opened by a thread that the wrapper was lent to. It would
     # block the loop.
@@ -96,6 +101,7 @@ class ScopedWrapper(LeasingWrapper):
         check_app_is_installed()
         if not self.is_copy():
             _transactions.check_outside(self.alias, None)
+        admit(self)
         super().connect()
 
     def _find_pool(self, scope: Scope) -> LoopPool:
@@ -205,7 +211,8 @@ class ScopedWrapper(LeasingWrapper):
         if running_loop() is None:
             return self._cursor_of_thread(name)
         if self.connection is None:
-            self._attach_idle(scope)
+            if self.attaches_at_once:
+                self._attach_idle(scope)
         elif self._lease is not None:
             release_when_idle(scope.release_idle)
             if self._lease.abandoned and self._is_alone():

@@ -1,0 +1,383 @@
+"""
+The test classes: Django's own, on the engine.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from contextvars import Context
+from typing import Any, ClassVar
+
+from asgiref.sync import AsyncToSync
+from django.test import SimpleTestCase, TestCase, TransactionTestCase
+
+from ..db._transactions import _blocks
+from ._classes import ClassRun, prepare
+from ._deadline import CANCEL_TIMEOUT, Deadline
+from ._engine import Engine, LoopFactory
+from ._owners import Owner
+from ._report import LeftoversFound, report
+from ._settling import Outcome, Policy, Settling
+from ._stacks import describe_stacks
+from ._unawaited import watching_coroutines
+
+
+class AsyncTestMixin:
+    """
+    Runs the tests of a Django test class on an event loop that is kept between them.
+
+    Put it before a class of yours: ``class MyTests(AsyncTestMixin, APITestCase)``.
+    """
+
+    # How long a loop lives: for the "session", a "class" or a "test".
+    loop_scope: ClassVar[str] = "session"
+    # Makes the loop; uvloop.new_event_loop, for example. A loop made by it is
+    # kept for the class at the most.
+    loop_factory: ClassVar[LoopFactory | None] = None
+    # What the test has left over fails it ("fail"), is waited for ("wait") or is
+    # just stopped ("cancel").
+    leftovers: ClassVar[str] = "fail"
+    # Seconds to wait for leftovers. None: 1 for "fail", 60 for "wait", 0 for "cancel".
+    drain_timeout: ClassVar[float | None] = None
+    # Seconds that what was cancelled may take to end.
+    cancel_timeout: ClassVar[float] = CANCEL_TIMEOUT
+    # What may go on, by its name, its function, or "module.function" of what has
+    # started it, with ``*``.
+    allowed_leftovers: ClassVar[Sequence[str]] = ()
+    # Seconds for a test; a method can have it as an attribute. None: no limit.
+    test_timeout: ClassVar[float | None] = None
+
+    _evergreen_test: _TestRun | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        prepare(cls)
+
+    # Hooks.
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()  # type: ignore[misc]
+        if _is_overridden(cls, "asyncSetUpClass"):
+            ClassRun.of(cls).call_async(cls.asyncSetUpClass)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        try:
+            if _is_overridden(cls, "asyncTearDownClass"):
+                ClassRun.of(cls).call_async(cls.asyncTearDownClass)
+        finally:
+            super().tearDownClass()  # type: ignore[misc]
+
+    @classmethod
+    def doClassCleanups(cls) -> None:
+        run = ClassRun.of(cls)
+        run.call_hook(super().doClassCleanups)  # type: ignore[misc]
+        try:
+            settle_class(run)
+        finally:
+            run.end()
+
+    @classmethod
+    async def asyncSetUpClass(cls) -> None:
+        """
+        Called before the first test, after ``setUpClass()`` and ``setUpTestData()``.
+        """
+
+    @classmethod
+    async def asyncTearDownClass(cls) -> None:
+        """
+        Called after the last test, before ``tearDownClass()``.
+        """
+
+    async def asyncSetUp(self) -> None:
+        """
+        Called before each test, after ``setUp()``.
+        """
+
+    async def asyncTearDown(self) -> None:
+        """
+        Called after each test, before ``tearDown()``.
+        """
+
+    @classmethod
+    def leftover_policy(cls) -> Policy:
+        """
+        Return what to do about leftovers of tests of this class.
+        """
+        return Policy(
+            leftovers=cls.leftovers,
+            drain_timeout=cls.drain_timeout,
+            cancel_timeout=cls.cancel_timeout,
+            allowed=tuple(cls.allowed_leftovers),
+        )
+
+    # Cleanups and contexts.
+
+    def addAsyncCleanup(
+        self, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> None:
+        """
+        Same as ``addCleanup()``, for a coroutine function; awaited before the rollback.
+        """
+        self.addCleanup(function, *args, **kwargs)  # type: ignore[attr-defined]
+
+    async def enterAsyncContext(self, context: Any) -> Any:
+        """
+        Same as ``enterContext()``, for an async context manager. Left before the
+        rollback, in the same task.
+        """
+        kind = type(context)
+        enter, leave = kind.__aenter__, kind.__aexit__
+        result = await enter(context)
+        self.addAsyncCleanup(leave, context, None, None, None)
+        return result
+
+    @classmethod
+    def addAsyncClassCleanup(
+        cls, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> None:
+        """
+        Same as ``addClassCleanup()``, for a coroutine function.
+        """
+        run = ClassRun.of(cls)
+
+        def clean_up() -> None:
+            run.call_async(functools.partial(function, *args, **kwargs))
+
+        cls.addClassCleanup(clean_up)  # type: ignore[attr-defined]
+
+    @classmethod
+    async def enterAsyncClassContext(cls, context: Any) -> Any:
+        """
+        Same as ``enterClassContext()``, for an async context manager.
+        """
+        kind = type(context)
+        enter, leave = kind.__aenter__, kind.__aexit__
+        result = await enter(context)
+        cls.addAsyncClassCleanup(leave, context, None, None, None)
+        return result
+
+    # How unittest runs a test.
+
+    def __call__(self, result: Any = None) -> Any:
+        call = super().__call__  # type: ignore[misc]
+        if not self._runs_in_engine():
+            return call(result)
+        return self._in_engine(functools.partial(call, result), result)
+
+    def debug(self) -> Any:
+        call = super().debug  # type: ignore[misc]
+        if not self._runs_in_engine():
+            return call()
+        return self._in_engine(call, None)
+
+    def _runs_in_engine(self) -> bool:
+        """
+        Return whether this test is async, or in a transaction of the engine's task.
+        """
+        method = _method_below(getattr(self, self._testMethodName))  # type: ignore[attr-defined]
+        return (
+            inspect.iscoroutinefunction(inspect.unwrap(method))
+            or issubclass(type(self), TestCase)
+            or _is_overridden(type(self), "asyncSetUp")
+            or _is_overridden(type(self), "asyncTearDown")
+        )
+
+    def _in_engine(self, call: Callable[[], Any], result: Any) -> Any:
+        if self._evergreen_test is not None:
+            # __call__ calls debug(), or the other way round.
+            return call()
+        run = self._evergreen_test = _TestRun(self, result)
+        try:
+            return run.run(call)
+        finally:
+            self._evergreen_test = None
+
+    def _callSetUp(self) -> None:
+        run = self._evergreen_test
+        if run is None:
+            super()._callSetUp()  # type: ignore[misc]
+            return
+        run.begin()
+        run.engine.call(super()._callSetUp)  # type: ignore[misc]
+        if _is_overridden(type(self), "asyncSetUp"):
+            run.engine.wait(self.asyncSetUp())
+
+    def _callTestMethod(self, method: Any) -> None:
+        run = self._evergreen_test
+        if run is None:
+            super()._callTestMethod(method)  # type: ignore[misc]
+            return
+        deadline = run.deadline(method)
+        method = _method_below(method)
+        if inspect.iscoroutinefunction(inspect.unwrap(method)):
+            run.engine.wait(method(), deadline)
+        else:
+            run.engine.call(super()._callTestMethod, method, deadline=deadline)  # type: ignore[misc]
+
+    def _callTearDown(self) -> None:
+        run = self._evergreen_test
+        if run is None:
+            super()._callTearDown()  # type: ignore[misc]
+            return
+        try:
+            if _is_overridden(type(self), "asyncTearDown"):
+                run.engine.wait(self.asyncTearDown())
+        finally:
+            run.engine.call(super()._callTearDown)  # type: ignore[misc]
+
+    def _callCleanup(self, function: Any, /, *args: Any, **kwargs: Any) -> None:
+        run = self._evergreen_test
+        if run is None:
+            super()._callCleanup(function, *args, **kwargs)  # type: ignore[misc]
+            return
+        outcome = run.engine.call(functools.partial(function, *args, **kwargs))
+        if inspect.isawaitable(outcome):
+            run.engine.wait(_awaiting(outcome))
+
+    def doCleanups(self) -> Any:
+        is_successful = super().doCleanups()  # type: ignore[misc]
+        run = self._evergreen_test
+        if run is not None:
+            run.settle(self._outcome)  # type: ignore[attr-defined]
+        return is_successful
+
+
+# As is done for each class made from it.
+prepare(AsyncTestMixin)
+
+
+def _is_overridden(cls: Any, hook: str) -> bool:
+    mine, theirs = getattr(AsyncTestMixin, hook), getattr(cls, hook)
+    return getattr(theirs, "__func__", theirs) is not getattr(mine, "__func__", mine)
+
+
+async def _awaiting(awaitable: Any) -> Any:
+    return await awaitable
+
+
+def _method_below(method: Any) -> Any:
+    """
+    Return the coroutine function that Django has wrapped for sync callers.
+    """
+    return method.awaitable if isinstance(method, AsyncToSync) else method
+
+
+class _TestRun:
+    """
+    One run of one test, in the engine.
+    """
+
+    def __init__(self, test: Any, result: Any) -> None:
+        self.test = test
+        self.result = result
+        self.of_class = ClassRun.of(type(test))
+        self.engine: Engine = self.of_class.engine
+        self.owner = Owner(f"the test {test.id()}", self.of_class.owner)
+        self.context: Context = self.of_class.context.copy()
+        self.context.run(self.owner.enter)
+        self._stood_in: list[Any] = []
+
+    def run(self, call: Callable[[], Any]) -> Any:
+        engine = self.engine
+        outer, engine.current = engine.current, self.owner
+        try:
+            with watching_coroutines(self.owner):
+                return engine.run(call, self.context)
+        finally:
+            engine.current = outer
+
+    def begin(self) -> None:
+        """
+        Let what the class has started take part in the transaction of the test.
+        """
+        blocks = _blocks.get()
+        self.owner.blocks = blocks
+        for block in blocks.values():
+            if block.outer is not None:
+                block.outer.stand_in = block
+                self._stood_in.append(block.outer)
+
+    def deadline(self, method: Any) -> Deadline:
+        timeout = getattr(method, "test_timeout", self.test.test_timeout)
+        policy = self.of_class.policy
+        return Deadline(timeout, policy.cancel_timeout, self._describe)
+
+    def _describe(self) -> str:
+        return describe_stacks(self.engine, self.owner)
+
+    def settle(self, unittest_outcome: Any) -> None:
+        """
+        Bring what the test has started to an end, and tell unittest what it was.
+        """
+        settling = Settling(self.engine, self.owner, self.of_class.policy)
+        try:
+            outcome = self.engine.wait(settling.settle())
+        finally:
+            for block in self._stood_in:
+                block.stand_in = None
+        for problem in problems(self.owner, outcome, self.result, self.test):
+            if unittest_outcome is None:
+                raise problem
+            with unittest_outcome.testPartExecutor(self.test):
+                raise problem
+
+
+def problems(
+    owner: Owner, outcome: Outcome, result: Any, test: Any
+) -> list[BaseException]:
+    """
+    Note what was left over, and return what has to fail the test for it.
+    """
+    found: list[BaseException] = [*outcome.errors]
+    if outcome.leftovers:
+        note = getattr(result, "addLeftovers", None)
+        if note is not None:
+            note(test, outcome.leftovers)
+        text = report(owner.name[0].upper() + owner.name[1:], outcome.leftovers)
+        if not outcome.is_forgiven:
+            found.append(LeftoversFound(text, outcome.leftovers))
+    return found
+
+
+def settle_class(run: ClassRun) -> None:
+    """
+    The same for what the hooks of a class have started.
+    """
+    settling = Settling(run.engine, run.owner, run.policy)
+    if run.owner.started_nothing():
+        run.owner.is_over = True
+        return
+    outcome = run.run(lambda: run.engine.wait(settling.settle()))
+    for problem in problems(run.owner, outcome, None, None):
+        run.cls.tearDown_exceptions.append((type(problem), problem, None))
+
+
+class AsyncSimpleTestCase(AsyncTestMixin, SimpleTestCase):
+    """
+    Django's ``SimpleTestCase`` with async tests: no queries.
+    """
+
+
+class AsyncTransactionTestCase(AsyncTestMixin, TransactionTestCase):
+    """
+    Django's ``TransactionTestCase`` with async tests: flushes the database.
+    """
+
+
+class AsyncTestCase(AsyncTestMixin, TestCase):
+    """
+    Django's ``TestCase`` with async tests: rolls back what each test did.
+    """
+
+
+class AsyncDatabaseTeardownTestCase(AsyncTransactionTestCase):
+    """
+    Waits for all that a test has started, for 60 s at the most, before the database
+    is flushed; and doesn't fail the test for it.
+    """
+
+    leftovers = "wait"

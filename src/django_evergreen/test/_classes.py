@@ -1,0 +1,195 @@
+"""
+What the class of an async test has: its engine, its context, and its part in the
+methods by which unittest and Django set a class up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.test import TestCase
+
+from ..bridge import await_, in_bridge
+from ._engine import Engine, close_idle_connections
+from ._owners import Owner
+
+# The hooks of unittest which call nothing that they get back, and what to define.
+SYNC_HOOKS = {
+    "setUp": "asyncSetUp",
+    "tearDown": "asyncTearDown",
+    "setUpClass": "asyncSetUpClass",
+    "tearDownClass": "asyncTearDownClass",
+}
+SCOPES = ("session", "class", "test")
+
+_session: list[Engine] = []
+
+
+def session_engine(make: Callable[[], Engine]) -> Engine:
+    """
+    Return the engine that lives as long as the run.
+    """
+    if not _session or _session[0] not in Engine.alive:
+        _session[:] = [make()]
+    return _session[0]
+
+
+def prepare(cls: Any) -> None:
+    """
+    Make the hooks that a class defines itself run where they should; refuse those
+    that would never be awaited.
+
+    Raises TypeError. Called when the class is made.
+    """
+    for name, remedy in SYNC_HOOKS.items():
+        hook = inspect.unwrap(_below(cls.__dict__.get(name)))
+        if inspect.iscoroutinefunction(hook):
+            msg = (
+                f"{cls.__qualname__}.{name}() is a coroutine function, which nobody "
+                f"would await: call it `async def {remedy}()`."
+            )
+            raise TypeError(msg)
+    if cls.__dict__.get("loop_scope", "session") not in SCOPES:
+        msg = (
+            f"{cls.__qualname__}.loop_scope is {cls.loop_scope!r}. It can be "
+            f"{', '.join(map(repr, SCOPES))}."
+        )
+        raise TypeError(msg)
+    for name in ("setUpClass", "tearDownClass"):
+        if name in cls.__dict__:
+            setattr(cls, name, classmethod(_in_engine(_below(cls.__dict__[name]))))
+    if inspect.iscoroutinefunction(_below(cls.__dict__.get("setUpTestData"))):
+        fn = _below(cls.__dict__["setUpTestData"])
+        cls.setUpTestData = classmethod(_awaited_in_bridge(fn))
+
+
+def _below(hook: Any) -> Any:
+    return getattr(hook, "__func__", hook)
+
+
+def _in_engine(fn: Any) -> Any:
+    if hasattr(fn, "runs_in_engine"):
+        return fn
+
+    @functools.wraps(fn)
+    def hook(cls: Any, *args: Any) -> Any:
+        return ClassRun.of(cls).call_hook(functools.partial(fn, cls, *args))
+
+    hook.runs_in_engine = True  # type: ignore[attr-defined]
+    return hook
+
+
+def _awaited_in_bridge(fn: Any) -> Any:
+    """
+    Return a function for sync code in the bridge; async code awaits what it returns.
+    """
+
+    @functools.wraps(fn)
+    def hook(*args: Any) -> Any:
+        coroutine = fn(*args)
+        return await_(coroutine) if in_bridge() else coroutine
+
+    return hook
+
+
+class ClassRun:
+    """
+    One run of the tests of a class.
+    """
+
+    def __init__(self, cls: Any) -> None:
+        if not apps.is_installed("django_evergreen"):
+            msg = (
+                f"{cls.__qualname__} is an async test class, which needs the app: add "
+                "'django_evergreen' to INSTALLED_APPS."
+            )
+            raise ImproperlyConfigured(msg)
+        self.cls = cls
+        name = f"the class {cls.__module__}.{cls.__qualname__}"
+        self.owner = Owner(name)
+        self.context: Context = copy_context()
+        self.context.run(self.owner.enter)
+        self._engine: Engine | None = None
+        # Its transaction, and so its sync hooks, are in the engine's task.
+        self.is_in_bridge = issubclass(cls, TestCase)
+
+    @classmethod
+    def of(cls, test_class: Any) -> ClassRun:
+        """
+        Return the run of a class, begun if it was not.
+        """
+        run: ClassRun | None = test_class.__dict__.get("_evergreen_run")
+        if run is None:
+            run = test_class._evergreen_run = cls(test_class)
+        return run
+
+    @property
+    def engine(self) -> Engine:
+        if self._engine is None or self._engine not in Engine.alive:
+            make = functools.partial(Engine, self.cls.loop_factory)
+            is_shared = self.cls.loop_scope == "session" and not self.cls.loop_factory
+            self._engine = session_engine(make) if is_shared else make()
+        return self._engine
+
+    @property
+    def policy(self) -> Any:
+        return self.cls.leftover_policy()
+
+    def call_hook(self, fn: Callable[[], Any]) -> Any:
+        """
+        Call a sync hook of the class, in the engine if its transaction is there.
+        """
+        if not self.is_in_bridge or self.engine.is_inside():
+            return fn()
+        return self.run(functools.partial(self._undo_if_it_fails, fn))
+
+    def _undo_if_it_fails(self, fn: Callable[[], Any]) -> Any:
+        try:
+            return self.engine.call(fn)
+        except BaseException:
+            # unittest calls no other hook after this. Django's own transaction of
+            # the class would stay open.
+            self.drop_transactions()
+            raise
+
+    def drop_transactions(self) -> None:
+        for wrapper in list(self.engine.scope.wrappers.values()):
+            if wrapper.in_atomic_block:
+                with contextlib.suppress(AttributeError):
+                    wrapper.drop_transaction()
+
+    def run(self, fn: Callable[[], Any]) -> Any:
+        """
+        Return ``fn()``, run in the engine as code of the class.
+        """
+        engine = self.engine
+        outer, engine.current = engine.current, self.owner
+        try:
+            return engine.run(fn, self.context)
+        finally:
+            engine.current = outer
+
+    def call_async(self, coroutine_function: Any) -> None:
+        """
+        Await an async hook of the class.
+        """
+        self.run(lambda: self.engine.wait(coroutine_function()))
+
+    def end(self) -> None:
+        """
+        Forget the run, and close its loop if that was its own.
+        """
+        if self.cls.__dict__.get("_evergreen_run") is self:
+            del self.cls._evergreen_run
+        if self._engine in Engine.alive:
+            # As Django does, so that the database can be dropped by any runner.
+            self._engine.run(close_idle_connections, Context())
+        if self._engine is not None and self._engine not in _session:
+            self._engine.close()

@@ -1,0 +1,207 @@
+"""
+Who has started what: each test, and each class, owns the work that it started.
+
+An owner is noted in a contextvar, which tasks and threads inherit. When its test is
+over, the owner is over too, and work of his that goes on gets no connection any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import weakref
+from collections.abc import Callable, Coroutine, Mapping
+from contextvars import Context, ContextVar, copy_context
+from typing import Any
+
+from django.db import DatabaseError
+
+from ..bridge._loops import running_loop
+from ..db._transactions import Block, swap_blocks
+from ._sites import Site, calling_site, is_users
+
+_owner: ContextVar[Owner | None] = ContextVar("django_evergreen_test", default=None)
+
+
+class WorkOfEndedTest(DatabaseError):
+    """
+    A query of a task or thread whose test is over. It was not sent.
+    """
+
+    __module__ = "django_evergreen.test"
+
+
+class Owner:
+    """
+    A test or a class, and what it has started.
+    """
+
+    __slots__ = (
+        "blocks",
+        "closed_loudly",
+        "failed",
+        "generators",
+        "is_over",
+        "messages",
+        "name",
+        "outer",
+        "tasks",
+        "threads_before",
+    )
+
+    def __init__(self, name: str, outer: Owner | None = None) -> None:
+        self.name = name
+        # The class of a test.
+        self.outer = outer
+        self.is_over = False
+        # Those of its transactions, for what knows no test.
+        self.blocks: Mapping[str, Block] = {}
+        # Its tasks that are not done, and when and where each was started.
+        self.tasks: dict[asyncio.Task[Any], tuple[float, Site | None]] = {}
+        # Tasks that ended by an exception, which nobody has retrieved yet.
+        self.failed: dict[asyncio.Task[Any], Site | None] = {}
+        # What the loop's exception handler was told.
+        self.messages: list[dict[str, Any]] = []
+        # Async generators that were begun. Weak references.
+        self.generators: list[Any] = []
+        # What warned that it was never awaited.
+        self.closed_loudly: list[str] = []
+        self.threads_before = set(threading.enumerate())
+
+    def __repr__(self) -> str:
+        return f"<Owner {self.name}{', over' * self.is_over}>"
+
+    def started_nothing(self) -> bool:
+        """
+        Return whether it has nothing that may still run, and had no trouble.
+        """
+        return not (
+            self.tasks
+            or self.failed
+            or self.messages
+            or self.generators
+            or self.closed_loudly
+            or not self.threads_before.issuperset(threading.enumerate())
+        )
+
+    def enter(self) -> None:
+        """
+        Own what the running code starts from now on.
+        """
+        _owner.set(self)
+
+    def lend(self) -> None:
+        """
+        Own what the running code starts, and let it take part in the transactions.
+        """
+        _owner.set(self)
+        swap_blocks(self.blocks)
+
+    def adopt(self, task: asyncio.Task[Any]) -> None:
+        self.tasks[task] = time.monotonic(), started_at(3)
+        task.add_done_callback(self._ended)
+
+    def note_generator(self, generator: Any) -> None:
+        self.generators.append(weakref.ref(generator))
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        _, site = self.tasks.pop(task, (0.0, None))
+        # True if it has an exception that nobody has looked at: asyncio's own flag,
+        # as to ask for the exception would be to look at it.
+        if getattr(task, "_log_traceback", False):
+            self.failed[task] = site
+
+
+def started_at(depth: int = 2) -> Site | None:
+    """
+    Return the line of the user's code that starts something now.
+    """
+    site = calling_site(depth)
+    owner = _owner.get()
+    if owner is not None and (site is None or not is_users(site.filename)):
+        # In a task that runs only code of others: where that was started.
+        task = asyncio.current_task() if running_loop() is not None else None
+        if task in owner.tasks:
+            return owner.tasks[task][1]
+    return site
+
+
+def current_owner() -> Owner | None:
+    """
+    Return the owner of the running code, if it was started by a test.
+    """
+    return _owner.get()
+
+
+def owner_in(context: Any) -> Owner | None:
+    """
+    Return the owner of code that runs in a context.
+    """
+    return None if context is None else context.get(_owner)
+
+
+def owning(owner_of_others: Callable[[], Owner | None], inner: Any) -> Any:
+    """
+    Return a task factory that notes owners. ``inner`` is the loop's own, or None.
+
+    Tasks in a context of their own, that knows no test, are of ``owner_of_others()``,
+    and belong to its transaction.
+    """
+
+    def create_task(
+        loop: Any,
+        coroutine: Coroutine[Any, Any, Any],
+        *,
+        context: Context | None = None,
+        **options: Any,
+    ) -> Any:
+        if context is None:
+            context = copy_context()
+        owner = context.get(_owner)
+        if owner is None and (owner := owner_of_others()) is not None:
+            context.run(owner.lend)
+        if owner is not None and owner.is_over:
+            refuse_task(owner, coroutine)
+        if inner is None:
+            task = asyncio.Task(coroutine, loop=loop, context=context, **options)
+        else:
+            task = inner(loop, coroutine, context=context, **options)
+        if owner is not None and not task.done():
+            owner.adopt(task)
+        return task
+
+    return create_task
+
+
+def refuse_task(owner: Owner, coroutine: Any) -> None:
+    coroutine.close()
+    msg = (
+        f"The task for {coroutine.__qualname__}() was not started: {owner.name}, whose "
+        "work starts it, is over. Wait inside the test for what it starts."
+    )
+    raise RuntimeError(msg)
+
+
+def refuse_ended(wrapper: Any = None) -> None:
+    """
+    Raise :exc:`WorkOfEndedTest` if the running code's test is over.
+    """
+    owner = _owner.get()
+    if owner is None or not owner.is_over:
+        return
+    msg = (
+        f"{_who()} was started by {owner.name}, which is over. This statement was not "
+        "sent. Wait inside the test for what it starts."
+    )
+    raise WorkOfEndedTest(msg)
+
+
+def _who() -> str:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    if task is not None:
+        return f"The task {task.get_name()!r}"
+    return f"The thread {threading.current_thread().name!r}"
