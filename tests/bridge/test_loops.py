@@ -32,6 +32,36 @@ def test_hub_closes_with_its_loop(run):
     assert run(main()) is not first
 
 
+def test_closer_that_is_cancelled_does_not_keep_others_from_closing(run):
+    events = []
+
+    def cancelled():
+        raise asyncio.CancelledError
+
+    async def main():
+        for closer in (lambda: events.append("closed"), cancelled):
+            current_hub().on_close(closer)
+
+    run(main())
+    assert events == ["closed"]
+
+
+def test_closer_of_a_closed_loop_may_ask_for_the_hub_of_the_new_one():
+    hubs = []
+
+    async def note_hub():
+        hubs.append(current_hub())
+
+    loop = asyncio.new_event_loop()
+    loop.call_soon(lambda: current_hub().on_close(lambda: hubs.append(current_hub())))
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    asyncio.run(note_hub())
+    assert len(hubs) == 2
+    assert hubs[0] is hubs[1]
+
+
 def test_closer_that_fails_does_not_keep_others_from_closing(run, caplog):
     events = []
 

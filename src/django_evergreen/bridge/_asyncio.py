@@ -44,12 +44,17 @@ class AsyncioHub(Hub):
         finally:
             self.is_ending = True
             await self._end_background()
+            cancelled = None
             for closer in self.take_closers():
+                # The others have to be closed all the same.
                 try:
                     await run_sync(closer)
+                except asyncio.CancelledError as error:
+                    cancelled = error
                 except Exception:
-                    # The others have to be closed all the same.
                     logger.exception("Error while closing what %r held.", self)
+            if cancelled is not None:
+                raise cancelled
 
     async def _end_background(self) -> None:
         """

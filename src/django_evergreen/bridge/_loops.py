@@ -102,6 +102,9 @@ class Hub:
     What the bridge keeps for one event loop, or for a thread without one.
     """
 
+    # Waits for a database block the loop instead of suspending: for a moment in which
+    # nothing else runs on it, as when a test is rolled back.
+    blocks = False
     # What a cancelled wait raises.
     cancelled: type[BaseException] = asyncio.CancelledError
 
@@ -210,8 +213,9 @@ def _hub_of(loop: Any) -> Hub:
         # Imported here, because it needs the switch, which needs this module.
         from ._asyncio import AsyncioHub
 
-        sweep_closed_loops()
         hub = _hubs[loop] = AsyncioHub(loop)
+        # Afterwards, as closers may ask for the hub themselves.
+        sweep_closed_loops()
     return hub
 
 
