@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 
 from ..bridge import await_, in_bridge, run_sync
-from ..bridge._loops import current_hub, running_loop
+from ..bridge._loops import Hub, current_hub, running_loop
 from ..db._admission import admissions
 from ..db._pools import pools_of
 from ..db._scopes import Scope, current_scope
@@ -172,6 +172,13 @@ class Engine:
                 return fn(*args)
         finally:
             self._deadline = outer
+
+    @property
+    def hub(self) -> Hub:
+        """
+        What the bridge keeps for the loop. Only inside.
+        """
+        return current_hub()
 
     @property
     def scope(self) -> Scope:

@@ -89,10 +89,17 @@ class Settling:
         self._policy = policy
         self._allowed: set[Any] = set()
 
-    def _is_quiet(self) -> bool:
+    def is_quiet(self) -> bool:
         """
-        Return whether there is nothing to do, as mostly. Quick.
+        Return whether there is nothing to do, as mostly. Quick. Suspends: no.
         """
+        collect_young()
+        # What call_soon() was given; also, generators that were dropped are closed by
+        # tasks which start then. Loops that don't tell have to make a turn.
+        has_callbacks = getattr(self._engine.loop, "_ready", True)
+        return not has_callbacks and self._has_nothing()
+
+    def _has_nothing(self) -> bool:
         return (
             self._owner.started_nothing()
             and not self._jobs()
@@ -106,11 +113,8 @@ class Settling:
         """
         outcome = Outcome(is_forgiven=self._policy.leftovers != "fail")
         began = time.monotonic()
-        collect_young()
-        # What call_soon() was given; and generators that were dropped are closed by
-        # tasks which start now.
         await asyncio.sleep(0)
-        if self._is_quiet():
+        if self._has_nothing():
             self._owner.is_over = True
             return outcome
         await self._drain()

@@ -164,6 +164,8 @@ class Connection(psycopg.Connection[Any]):
         if self._hub is None:
             return super().wait(gen, interval, timeout)
         finishing = self._check_may_wait()
+        if self._hub.blocks and timeout is None:
+            return super().wait(gen, interval)
         wait = self._watch.wait
         if timeout is not None or finishing is not None:
             wait = self._patient_wait(finishing, timeout)

@@ -89,6 +89,8 @@ class WorkerConnection(sqlite3.Connection):
                 "open the cursor by `with connection.cursor() as cursor:`."
             )
             raise LeaseEnded(msg)
+        if self._hub.blocks and not self.calls:
+            return self._do(fn)
         finishing = getcurrent().finishing  # type: ignore[attr-defined]
         absorb = None if finishing is None else finishing.absorb
         self.calls += 1
