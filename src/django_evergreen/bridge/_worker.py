@@ -54,7 +54,7 @@ class Worker:
     """
 
     def __init__(self, hub: Hub, name: str) -> None:
-        self._hub = hub
+        self.hub = hub
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         # A call didn't stop in time: whether and when it ends is unknown.
         self.lost = False
@@ -81,7 +81,7 @@ class Worker:
         ``fn`` has ended, then raises ``CancelledError``; goes on instead if
         ``absorb(error)`` returns True.
         """
-        job = _Job(fn, waiter := self._hub.new_waiter())
+        job = _Job(fn, waiter := self.hub.new_waiter())
         check_may_switch()
         self._jobs.put(job)
         try:
@@ -123,10 +123,10 @@ class Worker:
             del error
 
     def _wait_for_end(self, job: _Job) -> None:
-        job.waiter = waiter = self._hub.new_waiter()
-        timer = self._hub.call_later(CANCEL_TIMEOUT, partial(wake, waiter))
+        job.waiter = waiter = self.hub.new_waiter()
+        timer = self.hub.call_later(CANCEL_TIMEOUT, partial(wake, waiter))
         try:
-            suspend(self._hub.shielded(waiter))
+            suspend(self.hub.shielded(waiter))
         finally:
             timer.cancel()
             self.lost = not job.finished
@@ -163,8 +163,8 @@ class Worker:
             if self._running is job:
                 job.was_run = True
                 self._do(job)
-            if job.waiter is not None and not self._hub.is_closed():
-                self._hub.call_threadsafe(self._deliver, job)
+            if job.waiter is not None and not self.hub.is_closed():
+                self.hub.call_threadsafe(self._deliver, job)
             # Don't keep a result alive while waiting for the next call.
             del job
 

@@ -7,21 +7,16 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from contextvars import Context
 from typing import Any, ClassVar
 
 from asgiref.sync import AsyncToSync
 from django.test import SimpleTestCase, TestCase, TransactionTestCase
 
-from ..db._transactions import _blocks
 from ._classes import ClassRun, prepare
-from ._deadline import CANCEL_TIMEOUT, Deadline
-from ._engine import Engine, LoopFactory
-from ._owners import Owner
-from ._report import LeftoversFound, report
-from ._settling import Outcome, Policy, Settling
-from ._stacks import describe_stacks
-from ._unawaited import watching_coroutines
+from ._engine import LoopFactory
+from ._options import option
+from ._runs import TestRun, settle_class
+from ._settling import DRAIN_TIMEOUTS, Policy
 
 
 class AsyncTestMixin:
@@ -31,25 +26,27 @@ class AsyncTestMixin:
     Put it before a class of yours: ``class MyTests(AsyncTestMixin, APITestCase)``.
     """
 
+    # What is None here is as the runner was told; see its options.
+
     # How long a loop lives: for the "session", a "class" or a "test".
-    loop_scope: ClassVar[str] = "session"
+    loop_scope: ClassVar[str | None] = None
     # Makes the loop; uvloop.new_event_loop, for example. A loop made by it is
     # kept for the class at the most.
     loop_factory: ClassVar[LoopFactory | None] = None
     # What the test has left over fails it ("fail"), is waited for ("wait") or is
     # just stopped ("cancel").
-    leftovers: ClassVar[str] = "fail"
+    leftovers: ClassVar[str | None] = None
     # Seconds to wait for leftovers. None: 1 for "fail", 60 for "wait", 0 for "cancel".
     drain_timeout: ClassVar[float | None] = None
     # Seconds that what was cancelled may take to end.
-    cancel_timeout: ClassVar[float] = CANCEL_TIMEOUT
+    cancel_timeout: ClassVar[float | None] = None
     # What may go on, by its name, its function, or "module.function" of what has
     # started it, with ``*``.
     allowed_leftovers: ClassVar[Sequence[str]] = ()
-    # Seconds for a test; a method can have it as an attribute. None: no limit.
+    # Seconds for a test; a method can have it as an attribute.
     test_timeout: ClassVar[float | None] = None
 
-    _evergreen_test: _TestRun | None = None
+    _evergreen_test: TestRun | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -108,9 +105,9 @@ class AsyncTestMixin:
         Return what to do about leftovers of tests of this class.
         """
         return Policy(
-            leftovers=cls.leftovers,
-            drain_timeout=cls.drain_timeout,
-            cancel_timeout=cls.cancel_timeout,
+            leftovers=option(cls, "leftovers"),
+            drain_timeout=option(cls, "drain_timeout"),
+            cancel_timeout=option(cls, "cancel_timeout"),
             allowed=tuple(cls.allowed_leftovers),
         )
 
@@ -190,7 +187,7 @@ class AsyncTestMixin:
         if self._evergreen_test is not None:
             # __call__ calls debug(), or the other way round.
             return call()
-        run = self._evergreen_test = _TestRun(self, result)
+        run = self._evergreen_test = TestRun(self, result)
         try:
             return run.run(call)
         finally:
@@ -266,116 +263,6 @@ def _method_below(method: Any) -> Any:
     return method.awaitable if isinstance(method, AsyncToSync) else method
 
 
-class _TestRun:
-    """
-    One run of one test, in the engine.
-    """
-
-    def __init__(self, test: Any, result: Any) -> None:
-        self.test = test
-        self.result = result
-        self.of_class = ClassRun.of(type(test))
-        self.engine: Engine = self.of_class.engine
-        self.owner = Owner(f"the test {test.id()}", self.of_class.owner)
-        self.context: Context = self.of_class.context.copy()
-        self.context.run(self.owner.enter)
-        self._stood_in: list[Any] = []
-
-    def run(self, call: Callable[[], Any]) -> Any:
-        engine = self.engine
-        outer, engine.current = engine.current, self.owner
-        try:
-            with watching_coroutines(self.owner):
-                return engine.run(functools.partial(self._call, call), self.context)
-        finally:
-            engine.current = outer
-
-    def _call(self, call: Callable[[], Any]) -> Any:
-        self._block_if_alone()
-        try:
-            return call()
-        finally:
-            self.engine.hub.blocks = False
-
-    def _block_if_alone(self) -> None:
-        """
-        Save the turns of the loop that savepoints would need, if nobody else waits.
-        """
-        self.engine.hub.blocks = self.of_class.is_in_bridge and not (
-            self.owner.tasks or self.of_class.owner.tasks
-        )
-
-    def begin(self) -> None:
-        """
-        Let what the class has started take part in the transaction of the test.
-        """
-        self.engine.hub.blocks = False
-        blocks = _blocks.get()
-        self.owner.blocks = blocks
-        for block in blocks.values():
-            if block.outer is not None:
-                block.outer.stand_in = block
-                self._stood_in.append(block.outer)
-
-    def deadline(self, method: Any) -> Deadline:
-        timeout = getattr(method, "test_timeout", self.test.test_timeout)
-        policy = self.of_class.policy
-        return Deadline(timeout, policy.cancel_timeout, self._describe)
-
-    def _describe(self) -> str:
-        return describe_stacks(self.engine, self.owner)
-
-    def settle(self, unittest_outcome: Any) -> None:
-        """
-        Bring what the test has started to an end, and tell unittest what it was.
-        """
-        settling = Settling(self.engine, self.owner, self.of_class.policy)
-        try:
-            if settling.is_quiet():
-                self.owner.is_over = True
-                return
-            outcome = self.engine.wait(settling.settle())
-        finally:
-            for block in self._stood_in:
-                block.stand_in = None
-            self._block_if_alone()
-        for problem in problems(self.owner, outcome, self.result, self.test):
-            if unittest_outcome is None:
-                raise problem
-            with unittest_outcome.testPartExecutor(self.test):
-                raise problem
-
-
-def problems(
-    owner: Owner, outcome: Outcome, result: Any, test: Any
-) -> list[BaseException]:
-    """
-    Note what was left over, and return what has to fail the test for it.
-    """
-    found: list[BaseException] = [*outcome.errors]
-    if outcome.leftovers:
-        note = getattr(result, "addLeftovers", None)
-        if note is not None:
-            note(test, outcome.leftovers)
-        text = report(owner.name[0].upper() + owner.name[1:], outcome.leftovers)
-        if not outcome.is_forgiven:
-            found.append(LeftoversFound(text, outcome.leftovers))
-    return found
-
-
-def settle_class(run: ClassRun) -> None:
-    """
-    The same for what the hooks of a class have started.
-    """
-    settling = Settling(run.engine, run.owner, run.policy)
-    if run.owner.started_nothing():
-        run.owner.is_over = True
-        return
-    outcome = run.run(lambda: run.engine.wait(settling.settle()))
-    for problem in problems(run.owner, outcome, None, None):
-        run.cls.tearDown_exceptions.append((type(problem), problem, None))
-
-
 class AsyncSimpleTestCase(AsyncTestMixin, SimpleTestCase):
     """
     Django's ``SimpleTestCase`` with async tests: no queries.
@@ -401,3 +288,4 @@ class AsyncDatabaseTeardownTestCase(AsyncTransactionTestCase):
     """
 
     leftovers = "wait"
+    drain_timeout = DRAIN_TIMEOUTS["wait"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
 from typing import Any
 
@@ -17,7 +17,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import TestCase
 
 from ..bridge import await_, in_bridge
+from ..db._moving import move_scope
 from ._engine import Engine, close_idle_connections
+from ._options import option
 from ._owners import Owner
 
 # The hooks of unittest which call nothing that they get back, and what to define.
@@ -43,41 +45,42 @@ def session_engine(make: Callable[[], Engine]) -> Engine:
 
 def prepare(cls: Any) -> None:
     """
-    Make the hooks that a class defines itself run where they should; refuse those
-    that would never be awaited.
+    Make the hooks that a class defines, or has from a plain mixin, run where they
+    should; refuse those that would never be awaited.
 
     Raises TypeError. Called when the class is made.
     """
     for name, remedy in SYNC_HOOKS.items():
-        hook = inspect.unwrap(_below(cls.__dict__.get(name)))
-        if inspect.iscoroutinefunction(hook):
+        if inspect.iscoroutinefunction(inspect.unwrap(_find(cls, name))):
             msg = (
                 f"{cls.__qualname__}.{name}() is a coroutine function, which nobody "
                 f"would await: call it `async def {remedy}()`."
             )
             raise TypeError(msg)
-    if cls.__dict__.get("loop_scope", "session") not in SCOPES:
+    if (cls.__dict__.get("loop_scope") or "session") not in SCOPES:
         msg = (
             f"{cls.__qualname__}.loop_scope is {cls.loop_scope!r}. It can be "
             f"{', '.join(map(repr, SCOPES))}."
         )
         raise TypeError(msg)
     for name in ("setUpClass", "tearDownClass"):
-        if name in cls.__dict__:
-            setattr(cls, name, classmethod(_in_engine(_below(cls.__dict__[name]))))
-    if inspect.iscoroutinefunction(_below(cls.__dict__.get("setUpTestData"))):
-        fn = _below(cls.__dict__["setUpTestData"])
-        cls.setUpTestData = classmethod(_awaited_in_bridge(fn))
+        hook = _find(cls, name)
+        if not hasattr(hook, "runs_in_engine"):
+            setattr(cls, name, classmethod(_in_engine(hook)))
+    hook = _find(cls, "setUpTestData")
+    if inspect.iscoroutinefunction(hook):
+        cls.setUpTestData = classmethod(_awaited_in_bridge(hook))
 
 
-def _below(hook: Any) -> Any:
+def _find(cls: Any, name: str) -> Any:
+    """
+    Return the function of a hook, below classmethod().
+    """
+    hook = inspect.getattr_static(cls, name, None)
     return getattr(hook, "__func__", hook)
 
 
 def _in_engine(fn: Any) -> Any:
-    if hasattr(fn, "runs_in_engine"):
-        return fn
-
     @functools.wraps(fn)
     def hook(cls: Any, *args: Any) -> Any:
         return ClassRun.of(cls).call_hook(functools.partial(fn, cls, *args))
@@ -131,12 +134,40 @@ class ClassRun:
         return run
 
     @property
+    def loop_scope(self) -> str:
+        scope: str = option(self.cls, "loop_scope")
+        return scope
+
+    @property
     def engine(self) -> Engine:
         if self._engine is None or self._engine not in Engine.alive:
             make = functools.partial(Engine, self.cls.loop_factory)
-            is_shared = self.cls.loop_scope == "session" and not self.cls.loop_factory
+            is_shared = self.loop_scope == "session" and not self.cls.loop_factory
             self._engine = session_engine(make) if is_shared else make()
         return self._engine
+
+    def engine_of_test(self) -> Engine:
+        """
+        Return the engine for one test: another one for each, if a loop is for a test.
+        """
+        if self.loop_scope == "test":
+            return Engine(self.cls.loop_factory)
+        return self.engine
+
+    @contextlib.contextmanager
+    def lending_connections_to(self, engine: Engine) -> Iterator[None]:
+        """
+        Let the engine of a test use the transaction of the class.
+        """
+        mine = self._engine
+        if engine is mine or mine is None:
+            yield
+            return
+        move_scope(mine.task, engine.task, engine.hub)
+        try:
+            yield
+        finally:
+            move_scope(engine.task, mine.task, mine.hub)
 
     @property
     def policy(self) -> Any:

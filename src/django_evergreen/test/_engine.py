@@ -74,6 +74,8 @@ class Engine:
         SyncToAsync.context_to_thread_executor[self._sensitive] = self.in_one_thread
         self._next: asyncio.Future[_Job] = self.loop.create_future()
         self.task = self.loop.create_task(self._serve(), context=Context())
+        # What the bridge keeps for the loop. Known when the loop has run.
+        self.hub = Hub(None)
         # What a cancellation may break off now.
         self._deadline: Deadline | None = None
         self.is_interrupted = False
@@ -120,6 +122,7 @@ class Engine:
         return in_bridge() and running_loop() is self.loop
 
     async def _serve(self) -> None:
+        self.hub = current_hub()
         while not self.loop.is_closed():
             try:
                 job = await self._next
@@ -172,13 +175,6 @@ class Engine:
                 return fn(*args)
         finally:
             self._deadline = outer
-
-    @property
-    def hub(self) -> Hub:
-        """
-        What the bridge keeps for the loop. Only inside.
-        """
-        return current_hub()
 
     @property
     def scope(self) -> Scope:

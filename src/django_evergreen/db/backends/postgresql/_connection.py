@@ -158,6 +158,13 @@ class Connection(psycopg.Connection[Any]):
             # psycopg's own is a threading.Lock: two tasks would freeze the loop.
             self.lock: Any = BridgeLock()
 
+    def move_to(self, hub: Hub) -> None:
+        """
+        Wait on another loop from now on.
+        """
+        self._watch.close()
+        self._hub, self._watch = hub, hub.watch(self.pgconn.socket)
+
     def wait(
         self, gen: Any, interval: float = _INTERVAL, timeout: float | None = None
     ) -> Any:

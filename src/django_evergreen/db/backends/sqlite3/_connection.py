@@ -19,7 +19,7 @@ from weakref import WeakSet
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 from greenlet import getcurrent
 
-from ....bridge._loops import current_hub, current_task
+from ....bridge._loops import Hub, current_hub, current_task
 from ....bridge._switch import check_may_switch
 from ....bridge._worker import Worker
 from ..._errors import LeaseEnded
@@ -61,6 +61,12 @@ class WorkerConnection(sqlite3.Connection):
             # It may have been opened after the task was cancelled.
             self._worker.finish(self._close_if_open)
             raise
+
+    def move_to(self, hub: Hub) -> None:
+        """
+        Wait on another loop from now on.
+        """
+        self._hub = self._worker.hub = hub
 
     def _close_if_open(self) -> None:
         with contextlib.suppress(sqlite3.ProgrammingError):
