@@ -11,7 +11,9 @@ from .settings import *  # noqa: F403
 
 def database(**test):
     return {
-        "ENGINE": "django_evergreen.db.backends.postgresql",
+        "ENGINE": os.environ.get(
+            "EVERGREEN_TEST_ENGINE", "django_evergreen.db.backends.postgresql"
+        ),
         "NAME": "postgres",
         "USER": "postgres",
         "HOST": os.environ["EVERGREEN_TEST_HOST"],

@@ -4,6 +4,7 @@ SQLite, in a file: databases in memory need no worker threads.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -14,7 +15,9 @@ DIRECTORY = Path(tempfile.mkdtemp(prefix="evergreen-tests-"))
 
 def database(name, test_name):
     return {
-        "ENGINE": "django_evergreen.db.backends.sqlite3",
+        "ENGINE": os.environ.get(
+            "EVERGREEN_TEST_ENGINE", "django_evergreen.db.backends.sqlite3"
+        ),
         "NAME": DIRECTORY / name,
         "TEST": {"NAME": DIRECTORY / test_name, "MIGRATE": False},
     }

@@ -68,11 +68,10 @@ def start(module, *options, file, variables=None, **popen):
         cwd=REPOSITORY,
         env={**os.environ, "EVERGREEN_TEST_NAME": f"test_{os.getpid()}_child"}
         | (variables or {}),
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        **popen,
+        **{"stdin": subprocess.DEVNULL, **popen},
     )
 
 
@@ -100,10 +99,12 @@ def finish(process, file, began):
 
 
 @cache
-def run(module, *options):
+def run(module, *options, engine=None):
     """
     Run a module, once for all tests that look at it.
     """
+    variables = {"EVERGREEN_TEST_ENGINE": engine} if engine else {}
     with tempfile.TemporaryDirectory() as directory:
         file, began = Path(directory, "outcome.json"), time.monotonic()
-        return finish(start(module, *options, file=file), file, began)
+        process = start(module, *options, file=file, variables=variables)
+        return finish(process, file, began)

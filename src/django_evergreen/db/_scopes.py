@@ -31,6 +31,10 @@ _scopes: dict[Any, Scope] = {}
 # The scope of the task that started this one, whose instrumentation it inherits.
 _parent: ContextVar[Scope | None] = ContextVar("django_evergreen_scope", default=None)
 
+# Of databases with an engine that isn't this package's: the wrappers that all tasks
+# share in a test. They block.
+shared_wrappers: dict[str, Any] = {}
+
 # How many wrappers of finished tasks are kept for each loop and alias: making
 # one builds half a dozen objects.
 MAX_SPARE_WRAPPERS = 64
@@ -122,10 +126,10 @@ class Scope:
         Make a wrapper this scope's own.
         """
         self.wrappers[alias] = wrapper
+        wrapper._scope = self
         if not isinstance(wrapper, ScopedWrapper):
             forbid_in_tasks(wrapper)
             return
-        wrapper._scope = self
         parent = self._parent.wrappers.get(alias) if self._parent else None
         if parent is not None:
             wrapper.inherit_instrumentation(parent)
@@ -267,6 +271,8 @@ class ScopedStorage:
         return wrapper
 
     def _find(self, scope: Scope, alias: str) -> Any:
+        if alias in shared_wrappers:
+            return shared_wrappers[alias]
         block = _transactions.joinable(alias, scope)
         if block is not None:
             wrapper = scope.wrappers[alias] = _transactions.join(block)

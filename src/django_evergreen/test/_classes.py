@@ -21,6 +21,7 @@ from ..db._moving import move_scope
 from ._engine import Engine, close_idle_connections
 from ._options import option
 from ._owners import Owner
+from ._sharing import forget_transactions
 
 # The hooks of unittest which call nothing that they get back, and what to define.
 SYNC_HOOKS = {
@@ -51,7 +52,8 @@ def prepare(cls: Any) -> None:
     Raises TypeError. Called when the class is made.
     """
     for name, remedy in SYNC_HOOKS.items():
-        if inspect.iscoroutinefunction(inspect.unwrap(_find(cls, name))):
+        # Not of what a decorator has wrapped: that may well await it.
+        if inspect.iscoroutinefunction(_find(cls, name)):
             msg = (
                 f"{cls.__qualname__}.{name}() is a coroutine function, which nobody "
                 f"would await: call it `async def {remedy}()`."
@@ -120,6 +122,8 @@ class ClassRun:
         self.context: Context = copy_context()
         self.context.run(self.owner.enter)
         self._engine: Engine | None = None
+        # Of its tests.
+        self.result: Any = None
         # Its transaction, and so its sync hooks, are in the engine's task.
         self.is_in_bridge = issubclass(cls, TestCase)
 
@@ -193,8 +197,8 @@ class ClassRun:
     def drop_transactions(self) -> None:
         for wrapper in list(self.engine.scope.wrappers.values()):
             if wrapper.in_atomic_block:
-                with contextlib.suppress(AttributeError):
-                    wrapper.drop_transaction()
+                wrapper.drop_transaction()
+        forget_transactions()
 
     def run(self, fn: Callable[[], Any]) -> Any:
         """

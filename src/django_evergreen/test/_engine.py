@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import functools
 import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context
 from typing import Any, ClassVar
+from unittest.signals import _InterruptHandler  # type: ignore[attr-defined]
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 
@@ -30,6 +32,7 @@ from ._closing import close_loop
 from ._deadline import Deadline
 from ._executors import DaemonExecutor
 from ._owners import Owner, current_owner, owning, refuse_ended
+from ._sharing import end_sharing, share_wrappers
 from ._steps import Steps
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -79,9 +82,13 @@ class Engine:
         # What a cancellation may break off now.
         self._deadline: Deadline | None = None
         self.is_interrupted = False
+        # Whoever runs the tests was told of it, and ends the run in order.
+        self._run_stops = False
         if refuse_ended not in admissions:
             admissions.append(refuse_ended)
         ScopedWrapper.attaches_at_once = False
+        if running_loop() is None:
+            share_wrappers()
         self.alive.append(self)
 
     def __repr__(self) -> str:
@@ -107,7 +114,8 @@ class Engine:
             self.loop.run_until_complete(job.done)
         if self.is_interrupted:
             self.is_interrupted = False
-            raise KeyboardInterrupt
+            if not self._run_stops or isinstance(job.error, asyncio.CancelledError):
+                raise KeyboardInterrupt
         if job.error is None:
             return job.result
         try:
@@ -192,27 +200,36 @@ class Engine:
         """
         Let Ctrl-C cancel what the user's code waits for, and the second one exit.
         """
-        if (
-            threading.current_thread() is not threading.main_thread()
-            or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        handler: Any = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not (
+            handler is signal.default_int_handler
+            or isinstance(handler, _InterruptHandler)
         ):
             yield
             return
-        signal.signal(signal.SIGINT, self._on_interrupt)
+        on_interrupt = functools.partial(self._on_interrupt, handler)
+        signal.signal(signal.SIGINT, on_interrupt)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, handler)
 
-    def _on_interrupt(self, *args: Any) -> None:
-        if self.is_interrupted:
+    def _on_interrupt(self, handler: Any, number: int, frame: Any) -> None:
+        if self.is_interrupted or getattr(handler, "called", False):
             exit_at_once()
         self.is_interrupted = True
+        self._run_stops = isinstance(handler, _InterruptHandler)
+        if self._run_stops:
+            # unittest's, which Django installs: it begins no other test. It asks
+            # whether it's the one that is installed.
+            mine = signal.signal(number, handler)
+            handler(number, frame)
+            signal.signal(number, mine)
         self.loop.call_soon_threadsafe(self._break_off)
 
     def _break_off(self) -> None:
         if self._deadline is not None:
-            self._deadline.break_off()
+            self._deadline.break_off("Ctrl-C was pressed.")
 
     def _watch_generators(self) -> None:
         of_loop = sys.get_asyncgen_hooks().firstiter
@@ -249,6 +266,7 @@ class Engine:
         if not self.alive:
             admissions.remove(refuse_ended)
             ScopedWrapper.attaches_at_once = True
+            end_sharing()
 
 
 def close_idle_connections() -> None:

@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from ._owners import Owner, current_owner, started_at
+from ._sharing import use_shared_wrappers
 from ._sites import Site
 
 
@@ -39,6 +40,7 @@ class Job:
             return
         self.thread = threading.current_thread()
         try:
+            use_shared_wrappers()
             result = self.fn()
         except BaseException as error:
             self.future.set_exception(error)
