@@ -5,6 +5,7 @@ Transactions in async code: blocks, and the tasks and threads that join them.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 
 import pytest
@@ -12,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.db import IntegrityError, connection, transaction
 from django.db.transaction import TransactionManagementError
 
-from django_evergreen.bridge import await_, offload, run_sync
+from django_evergreen.bridge import NotInBridge, await_, offload, run_sync
 from django_evergreen.db import (
     PoolTimeout,
     TransactionDeadlock,
@@ -497,6 +498,28 @@ async def test_thread_joins_the_transaction(db):
             assert await asyncio.to_thread(write, "D") == ["A", "B", "C", "D"]
             raise ZeroDivisionError
     assert await names() == []
+    assert is_whole()
+
+
+async def test_thread_for_which_the_loop_is_blocked_is_told_so(db, monkeypatch):
+    """
+    As the loop waits for the thread, which has to query on the loop.
+    """
+    monkeypatch.setattr("django_evergreen.bridge._asyncio.START_TIMEOUT", 0.2)
+    errors = []
+
+    def query():
+        with pytest.raises(NotInBridge, match="was blocked") as caught:
+            Author.objects.count()
+        errors.append(str(caught.value))
+
+    async with transaction.atomic():
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(query,))
+        thread.start()
+        thread.join(10)
+        assert f"{threading.__file__}:" in errors[0]
+        assert await Author.objects.acount() == 0
     assert is_whole()
 
 

@@ -18,6 +18,9 @@ from ..exceptions import NotInBridge
 from ._loops import READ, WRITE, Hub, WatchClosed, logger
 from ._switch import run_sync, suspend
 
+# Seconds in which the loop must begin what a thread asks it for.
+START_TIMEOUT = 30.0
+
 # Seconds that cleaning up may take when the loop ends.
 BACKGROUND_TIMEOUT = 5.0
 
@@ -122,11 +125,29 @@ class AsyncioHub(Hub):
         if self.is_closed():
             self._refuse_threads()
         try:
-            return job.result()
+            return self._result_of(job)
         finally:
             self._of_threads.discard(job)
 
+    def _result_of(self, job: concurrent.futures.Future[Any]) -> Any:
+        try:
+            return job.result(START_TIMEOUT)
+        except TimeoutError:
+            if not job.cancel():
+                # It has begun at least.
+                return job.result()
+        frame = sys._current_frames().get(self.thread_id)
+        where = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "nowhere"
+        msg = (
+            "The event loop, on which this thread's query has to run, was blocked for "
+            f"{START_TIMEOUT:g} s. It is at {where}. If it waits for this thread there, "
+            "start the thread by `await asyncio.to_thread(...)` or by offload(...)."
+        )
+        raise NotInBridge(msg)
+
     def _start(self, job: Any, fn: Callable[[], Any], context: Any) -> None:
+        if not job.set_running_or_notify_cancel():
+            return
         if len(self._of_threads) == 1:
             # For those who still wait when the loop has stopped.
             self.on_close(self._refuse_threads)
