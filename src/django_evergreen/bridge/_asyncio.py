@@ -140,8 +140,8 @@ class AsyncioHub(Hub):
         where = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "nowhere"
         msg = (
             "The event loop, on which this thread's query has to run, was blocked for "
-            f"{START_TIMEOUT:g} s. It is at {where}. If it waits for this thread there, "
-            "start the thread by `await asyncio.to_thread(...)` or by offload(...)."
+            f"{START_TIMEOUT:g} s. It is at {where}. If it waits there for the thread, "
+            "start that by `await asyncio.to_thread(...)` or by offload(...)."
         )
         raise NotInBridge(msg)
 
