@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 from unittest import TestSuite
 
-from django.test.runner import DiscoverRunner
+from django.utils.module_loading import import_string
 
 from .. import modes
 from .._environment import Environment
@@ -18,7 +18,10 @@ ENVIRONMENT = Environment.read()
 MODE = modes.load(ENVIRONMENT.mode)
 
 
-class Runner(DiscoverRunner):
+BaseRunner: Any = import_string(MODE.runner)
+
+
+class Runner(BaseRunner):
     def build_suite(self, *args: Any, **kwargs: Any) -> TestSuite:
         tests = filter(MODE.selects, super().build_suite(*args, **kwargs))
         suite = TestSuite(take_share(tests, int(ENVIRONMENT.share)))

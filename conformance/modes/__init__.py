@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-NAMES = ("stock", "plain", "bridge", "async")
+NAMES = ("stock", "plain", "bridge", "async", "runner")
 
 
 def run_here(run: Callable[[], Any]) -> Any:
@@ -26,6 +26,8 @@ class Mode:
     title: str
     # Whether with this package's engine and app.
     is_ours: bool = True
+    # The test runner, for suites that take Django's.
+    runner: str = "django.test.runner.DiscoverRunner"
     # Runs the whole of a test session and returns what that returns.
     around_session: Callable[[Callable[[], Any]], Any] = run_here
     # Runs the tests that are in a unittest suite.
