@@ -57,6 +57,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ROOT_URLCONF = "atlas.urls"
 ASGI_APPLICATION = "atlas.asgi.application"
 WSGI_APPLICATION = "atlas.wsgi.application"
+# Runs async tests on one event loop, those of django.test.TestCase, too.
+TEST_RUNNER = stack.TEST_RUNNER
 STATIC_URL = "static/"
 USE_TZ = True
 

@@ -18,6 +18,7 @@ if STACK == "evergreen":
 
     INSTALLED_APPS = ["django_evergreen"]
     BACKENDS = "django_evergreen.db.backends"
+    TEST_RUNNER = "django_evergreen.test.runner.DiscoverRunner"
 elif STACK == "stock":
     from asgiref.sync import sync_to_async
 
@@ -29,8 +30,9 @@ elif STACK == "stock":
 
     INSTALLED_APPS = []
     BACKENDS = "django.db.backends"
+    TEST_RUNNER = "django.test.runner.DiscoverRunner"
 else:
     msg = f"EXAMPLE_STACK is {STACK!r}. Set it to 'evergreen' or to 'stock'."
     raise ImproperlyConfigured(msg)
 
-__all__ = ["BACKENDS", "INSTALLED_APPS", "STACK", "run_sync"]
+__all__ = ["BACKENDS", "INSTALLED_APPS", "STACK", "TEST_RUNNER", "run_sync"]

@@ -4,7 +4,13 @@ A small atlas for the tests, in sync code as tests of Django have it.
 
 from __future__ import annotations
 
+from unittest import skipIf
+
+from atlas.stack import STACK
 from places.models import City, Continent, Country, Currency, Language
+
+# For tests of what stock Django can't do.
+needs_evergreen = skipIf(STACK == "stock", "The stack is stock Django.")
 
 
 def make_atlas() -> None:

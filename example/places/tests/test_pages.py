@@ -4,20 +4,21 @@ The pages, whose templates run queries inside async views.
 
 from __future__ import annotations
 
-from django.test import TransactionTestCase
+from django.test import TestCase
 
 from places.tests.atlas import make_atlas
 
 
-class PagesTests(TransactionTestCase):
+class PagesTests(TestCase):
     """
-    What the pages show, with committed data.
+    What the pages show.
 
-    The page's queries run on the event loop. Stock ``TestCase`` opens its transaction
-    outside of the loop, in the thread of the test, where they can't join it.
+    Django's own ``TestCase``, as in a project that has tests already. The runner has it
+    run on the event loop, where the queries of a page join the test's transaction.
     """
 
-    def setUp(self) -> None:
+    @classmethod
+    def setUpTestData(cls) -> None:
         make_atlas()
 
     async def test_home_lists_countries_by_continent(self) -> None:
