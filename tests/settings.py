@@ -7,6 +7,7 @@ from __future__ import annotations
 SECRET_KEY = "only for tests"
 USE_TZ = True
 ALLOWED_HOSTS = ["testserver"]
+TEST_RUNNER = "django_evergreen.test.runner.DiscoverRunner"
 ROOT_URLCONF = "tests.app.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = [

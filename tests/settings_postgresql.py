@@ -4,6 +4,7 @@ PostgreSQL, started by tests/postgresql_server.py.
 
 from __future__ import annotations
 
+import json
 import os
 
 from .settings import *  # noqa: F403
@@ -18,7 +19,7 @@ def database(**test):
         "USER": "postgres",
         "HOST": os.environ["EVERGREEN_TEST_HOST"],
         "PORT": os.environ["EVERGREEN_TEST_PORT"],
-        "OPTIONS": {},
+        "OPTIONS": json.loads(os.environ.get("EVERGREEN_TEST_OPTIONS", "{}")),
         # Makes the tables at once; it also knows content types without migrations.
         "TEST": {"MIGRATE": False, **test},
     }

@@ -8,6 +8,7 @@ what came of each test as JSON.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -93,6 +94,8 @@ def recording(runner, file):
 
 def main():
     file, *arguments = sys.argv[1:]
+    if method := os.environ.get("EVERGREEN_TEST_START_METHOD"):
+        multiprocessing.set_start_method(method)
     django.setup()
     runner = recording(get_runner(settings) or DiscoverRunner, file)
     globals()["Runner"] = runner

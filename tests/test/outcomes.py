@@ -99,11 +99,20 @@ def finish(process, file, began):
 
 
 @cache
-def run(module, *options, engine=None):
+def run(module, *options, engine=None, start_method=None):
     """
     Run a module, once for all tests that look at it.
     """
     variables = {"EVERGREEN_TEST_ENGINE": engine} if engine else {}
+    if start_method:
+        variables["EVERGREEN_TEST_START_METHOD"] = start_method
+    return run_with(variables, module, *options)
+
+
+def run_with(variables, module, *options):
+    """
+    Run a module, now.
+    """
     with tempfile.TemporaryDirectory() as directory:
         file, began = Path(directory, "outcome.json"), time.monotonic()
         process = start(module, *options, file=file, variables=variables)

@@ -151,7 +151,12 @@ class AsyncioHub(Hub):
         if len(self._of_threads) == 1:
             # For those who still wait when the loop has stopped.
             self.on_close(self._refuse_threads)
-        task = self.loop.create_task(run_sync(fn), context=context)
+        try:
+            task = self.loop.create_task(run_sync(fn), context=context)
+        except Exception as error:
+            # By the loop's task factory. The thread would wait for ever.
+            job.set_exception(error)
+            return
         task.add_done_callback(partial(_settle, job))
 
     def _refuse_threads(self) -> None:

@@ -32,7 +32,15 @@ def as_commit_hook(fn: Any) -> Any:
         # In the bridge, where tasks run their hooks, it awaits on the same loop.
         async_to_sync(fn)()
 
+    run_hook.coroutine_function = fn  # type: ignore[attr-defined]
     return run_hook
+
+
+def as_given(hook: Any) -> Any:
+    """
+    Return what :func:`as_commit_hook` was called with.
+    """
+    return getattr(hook, "coroutine_function", hook)
 
 
 def _named(fn: Any) -> Any:

@@ -8,7 +8,6 @@ soon as the scope waits for anything that is not the database.
 
 from __future__ import annotations
 
-from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +20,14 @@ from ..bridge._greenlets import BridgeGreenlet
 from ..bridge._loops import current_hub, current_task, running_loop
 from ..bridge._switch import in_bridge, release_when_idle
 from . import _threads, _transactions
-from ._admission import admit
+from ._admission import admissions, admit
 from ._cursors import close_abandoned, watch_chunked_cursor
 from ._engines import check_app_is_installed
 from ._leasing import LeasingWrapper
 from ._options import PoolOptions, read_pool_options
 from ._pool import ENDED, Pooled
 from ._pools import LoopPool, pools_of
+from ._query_log import QueriesLog, new_log
 
 if TYPE_CHECKING:
     from ._scopes import Scope
@@ -55,6 +55,10 @@ class ScopedWrapper(LeasingWrapper):
     # What is attached was opened by a thread that the wrapper was lent to. It would
     # block the loop.
     _is_of_thread = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.queries_log: QueriesLog = new_log(self)
 
     def pool_options(self) -> PoolOptions:
         options = self.settings_dict["OPTIONS"].get("pool")
@@ -102,7 +106,11 @@ class ScopedWrapper(LeasingWrapper):
         if not self.is_copy():
             _transactions.check_outside(self.alias, None)
         admit(self)
-        super().connect()
+        self.is_opening = True
+        try:
+            super().connect()
+        finally:
+            self.is_opening = False
 
     def _find_pool(self, scope: Scope) -> LoopPool:
         pools = pools_of(scope.hub)
@@ -205,6 +213,9 @@ class ScopedWrapper(LeasingWrapper):
     def _cursor(self, name: str | None = None) -> Any:
         scope = self._scope
         if scope is None:
+            if admissions:
+                # Not only to connect: a thread keeps its connection.
+                admit(self)
             if _transactions.is_inside_any() and not self.is_copy():
                 _transactions.check_outside(self.alias, None)
             return super()._cursor(name)
@@ -299,7 +310,7 @@ class ScopedWrapper(LeasingWrapper):
         Take over what observes the queries of the task that started this one.
         """
         self.force_debug_cursor: bool = parent.force_debug_cursor
-        self.queries_log: deque[Any] = parent.queries_log
+        self.queries_log = parent.queries_log
         self.execute_wrappers: list[Any] = list(parent.execute_wrappers)
 
     def recycled(self) -> ScopedWrapper:
@@ -315,7 +326,7 @@ class ScopedWrapper(LeasingWrapper):
         self.savepoint_state = 0
         self.rollback_exc: BaseException | None = None
         self.execute_wrappers = []
-        self.queries_log = deque(maxlen=self.queries_limit)
+        self.queries_log = new_log(self)
         return self
 
 

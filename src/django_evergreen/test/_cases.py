@@ -12,14 +12,19 @@ from typing import Any, ClassVar
 from asgiref.sync import AsyncToSync
 from django.test import SimpleTestCase, TestCase, TransactionTestCase
 
+from ._assertions import AsyncAssertions
 from ._classes import ClassRun, prepare
 from ._engine import LoopFactory
+from ._ledger import close_connections_to_others
 from ._options import option
 from ._runs import TestRun, settle_class
 from ._settling import DRAIN_TIMEOUTS, Policy
 
+# Tracebacks of failures begin below this module, as unittest's do.
+__unittest = True
 
-class AsyncTestMixin:
+
+class AsyncTestMixin(AsyncAssertions):
     """
     Runs the tests of a Django test class on an event loop that is kept between them.
 
@@ -57,6 +62,7 @@ class AsyncTestMixin:
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()  # type: ignore[misc]
+        close_connections_to_others(cls.databases)  # type: ignore[attr-defined]
         if _is_overridden(cls, "asyncSetUpClass"):
             ClassRun.of(cls).call_async(cls.asyncSetUpClass)
 
@@ -169,13 +175,16 @@ class AsyncTestMixin:
         call = super().debug  # type: ignore[misc]
         if not self._runs_in_engine():
             return call()
-        return self._in_engine(call, None)
+        run = ClassRun.of(type(self))
+        return self._in_engine(functools.partial(run.undo_if_it_fails, call), None)
 
     def _runs_in_engine(self) -> bool:
         """
         Return whether this test is async, or in a transaction of the engine's task.
         """
         method = _method_below(getattr(self, self._testMethodName))  # type: ignore[attr-defined]
+        if any(getattr(x, "__unittest_skip__", False) for x in (type(self), method)):
+            return False
         return (
             inspect.iscoroutinefunction(inspect.unwrap(method))
             or issubclass(type(self), TestCase)
@@ -187,6 +196,10 @@ class AsyncTestMixin:
         if self._evergreen_test is not None:
             # __call__ calls debug(), or the other way round.
             return call()
+        method = _method_below(getattr(self, self._testMethodName))  # type: ignore[attr-defined]
+        if getattr(method, "__unittest_expecting_failure__", False):
+            # Django hides it, by its wrapper of the method.
+            self.__unittest_expecting_failure__ = True
         run = self._evergreen_test = TestRun(self, result)
         try:
             return run.run(call)
@@ -208,10 +221,15 @@ class AsyncTestMixin:
         if run is None:
             super()._callTestMethod(method)  # type: ignore[misc]
             return
-        deadline = run.deadline(method)
         method = _method_below(method)
-        if inspect.iscoroutinefunction(inspect.unwrap(method)):
+        deadline = run.deadline(method)
+        if inspect.iscoroutinefunction(method):
             run.engine.wait(method(), deadline)
+        elif inspect.iscoroutinefunction(inspect.unwrap(method)):
+            # A decorator, which may have awaited it.
+            outcome = run.engine.call(method, deadline=deadline)
+            if inspect.isawaitable(outcome):
+                run.engine.wait(_awaiting(outcome), run.deadline(method))
         else:
             run.engine.call(super()._callTestMethod, method, deadline=deadline)  # type: ignore[misc]
 

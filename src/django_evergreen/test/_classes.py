@@ -183,9 +183,12 @@ class ClassRun:
         """
         if not self.is_in_bridge or self.engine.is_inside():
             return fn()
-        return self.run(functools.partial(self._undo_if_it_fails, fn))
+        return self.run(functools.partial(self.undo_if_it_fails, fn))
 
-    def _undo_if_it_fails(self, fn: Callable[[], Any]) -> Any:
+    def undo_if_it_fails(self, fn: Callable[[], Any]) -> Any:
+        """
+        Return ``fn()``; leave no transaction open where Django would.
+        """
         try:
             return self.engine.call(fn)
         except BaseException:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from ._other_loops import explain
 from ._steps import Abandoned, Steps
 
 # Seconds that what was cancelled may take to end, unless a test tells otherwise.
@@ -40,6 +41,8 @@ class Deadline:
         self._describe = describe
         self._timer: Any = None
         self._report = ""
+        # Why it was broken off, if it was not the time.
+        self._reason = ""
         self._cancelled = 0
 
     def begin(self, task: asyncio.Task[Any], steps: Steps | None) -> None:
@@ -53,10 +56,11 @@ class Deadline:
         self._report = self._report or " "
         self.break_off()
 
-    def break_off(self) -> None:
+    def break_off(self, reason: str = "") -> None:
         """
         Cancel what is being waited for; then leave it behind.
         """
+        self._reason = reason
         self._cancel()
         if self._steps is not None:
             self._set_timer(self._abandon)
@@ -86,6 +90,10 @@ class Deadline:
         if self._report and (error is None or not isinstance(error, Exception)):
             msg = f"The test took longer than {self.timeout:g} s.{self._report}"
             raise TestTimeout(msg.rstrip()) from None
+        if isinstance(error, BaseException):
+            explain(error)
+            if self._reason:
+                error.add_note(self._reason)
         if isinstance(error, Abandoned):
             msg = "It was interrupted, but didn't end."
             raise asyncio.CancelledError(msg) from None

@@ -28,12 +28,18 @@ from ..db._admission import admissions
 from ..db._pools import pools_of
 from ..db._scopes import Scope, current_scope
 from ..db._wrapper import ScopedWrapper
+from ._clock import keep_time
 from ._closing import close_loop
 from ._deadline import Deadline
+from ._driving import drive
 from ._executors import DaemonExecutor
 from ._owners import Owner, current_owner, owning, refuse_ended
 from ._sharing import end_sharing, share_wrappers
+from ._sites import first_of_user
 from ._steps import Steps
+
+# Tracebacks of failures begin below this module, as unittest's do.
+__unittest = True
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -65,7 +71,7 @@ class Engine:
     def __init__(self, loop_factory: LoopFactory | None = None) -> None:
         # Whose is what was started in a context that knows no test.
         self.current: Owner | None = None
-        self.loop = (loop_factory or asyncio.new_event_loop)()
+        self.loop = keep_time((loop_factory or asyncio.new_event_loop)())
         inner = self.loop.get_task_factory()
         self.loop.set_task_factory(owning(lambda: self.current, inner))
         self.loop.set_exception_handler(self._on_exception)
@@ -111,7 +117,7 @@ class Engine:
         self.loop.call_soon(self._watch_generators, context=Context())
         self._next.set_result(job)
         with self._handling_interrupts():
-            self.loop.run_until_complete(job.done)
+            drive(self.loop, job.done, self._on_exception)
         if self.is_interrupted:
             self.is_interrupted = False
             if not self._run_stops or isinstance(job.error, asyncio.CancelledError):
@@ -181,6 +187,8 @@ class Engine:
         try:
             with self._deadline:
                 return fn(*args)
+        except BaseException as error:
+            raise error.with_traceback(first_of_user(error.__traceback__))  # noqa: B904
         finally:
             self._deadline = outer
 

@@ -8,13 +8,13 @@ threads of these are daemons, and each knows which test it works for.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
+from ._clock import now
 from ._owners import Owner, current_owner, started_at
 from ._sharing import use_shared_wrappers
 from ._sites import Site
@@ -25,12 +25,13 @@ class Job:
     One call in a thread.
     """
 
-    def __init__(self, fn: Callable[[], Any]) -> None:
+    def __init__(self, executor: DaemonExecutor, fn: Callable[[], Any]) -> None:
+        self.executor = executor
         self.fn = fn
         self.future: Future[Any] = Future()
         self.owner: Owner | None = current_owner()
         self.started_at: Site | None = started_at(3)
-        self.since = time.monotonic()
+        self.since = now()
         # While it runs.
         self.thread: threading.Thread | None = None
         self.is_abandoned = False
@@ -43,7 +44,11 @@ class Job:
             use_shared_wrappers()
             result = self.fn()
         except BaseException as error:
-            self.future.set_exception(error)
+            if self.is_abandoned:
+                # Nobody is there any more to ask for the exception.
+                self.future.set_result(None)
+            else:
+                self.future.set_exception(error)
             # Break a cycle.
             del self.fn
         else:
@@ -68,7 +73,7 @@ class DaemonExecutor(ThreadPoolExecutor):
         """
         Call ``fn`` in a thread. Returns a future. Suspends: no.
         """
-        job = Job(partial(fn, *args, **kwargs))
+        job = Job(self, partial(fn, *args, **kwargs))
         with self._lock:
             self._unfinished[job] = None
             self._start_worker()
@@ -103,8 +108,10 @@ class DaemonExecutor(ThreadPoolExecutor):
 
     def abandon(self, job: Job) -> None:
         """
-        Go on without the thread of a job, which ends with it.
+        Go on without the thread of a job, which ends with it. One that has not begun
+        never does.
         """
+        job.future.cancel()
         with self._lock:
             job.is_abandoned = True
             self._unfinished.pop(job, None)

@@ -8,14 +8,15 @@ import asyncio
 import fnmatch
 import re
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..bridge._asyncio import AsyncioHub
 from ..db._transactions import Block, _blocks
+from ._clock import now
 from ._executors import Job
-from ._owners import Owner, owner_in
+from ._owners import Owner
 from ._sites import (
     Site,
     frames_of_thread,
@@ -64,9 +65,11 @@ class Leftover:
     @property
     def request(self) -> str:
         """
-        The method and path of the request in which it was started, or "".
+        The method and path of the request in which it was started, or that waits
+        in it; or "".
         """
-        return self.created_at.request if self.created_at else ""
+        sites = (self.created_at, self.waits_at)
+        return next((site.request for site in sites if site and site.request), "")
 
     @property
     def fingerprint(self) -> str:
@@ -94,14 +97,30 @@ def of_task(task: asyncio.Task[Any], started: tuple[float, Site | None]) -> Left
     frames = waiting_frames(coroutine)
     return Leftover(
         kind="task",
-        name=task.get_name(),
+        name=name_of(task),
         function=getattr(coroutine, "__qualname__", repr(coroutine)),
         created_at=site,
         waits_at=innermost_site(frames),
-        age=time.monotonic() - since,
+        age=now() - since,
         sql=statement_in(frames),
         transaction=_transaction_of(task),
     )
+
+
+def serves_thread(created_at: Site | None) -> bool:
+    """
+    Return whether a task only sends a statement for a thread.
+    """
+    return created_at is not None and created_at.doer == _OF_THREADS
+
+
+_OF_THREADS = f"{AsyncioHub.__module__}.{AsyncioHub._start.__qualname__}"
+
+
+def name_of(task: asyncio.Task[Any]) -> str:
+    # Before 3.13.3, a task factory makes "None" the name of tasks without one.
+    name = task.get_name()
+    return "without a name" if name == "None" else name
 
 
 def _transaction_of(task: asyncio.Task[Any]) -> str:
@@ -130,7 +149,7 @@ def _of_thread(
         function=function,
         created_at=site,
         waits_at=innermost_site(frames),
-        age=time.monotonic() - since if since else 0.0,
+        age=now() - since if since else 0.0,
         sql=statement_in(frames),
     )
 
@@ -174,68 +193,18 @@ def _is_known(thread: threading.Thread) -> bool:
     )
 
 
-def handles_of(owner: Owner, loop: Any) -> Iterator[tuple[Leftover, Any]]:
+def generators_of(owner: Owner) -> list[tuple[Any, Site | None]]:
     """
-    Yield the timers, readers and writers of the user's code, and how to end each.
-    Where the loop tells: uvloop doesn't.
+    Return the async generators of the user's code that were begun and not ended, and
+    where they were begun.
     """
-    for timer in tuple(getattr(loop, "_scheduled", ())):
-        if not timer.cancelled() and _is_handle_of(owner, timer):
-            name = f"call_at(), due in {timer.when() - loop.time():.1f} s"
-            yield _of_handle("timer", name, timer), timer.cancel
-    selector = getattr(loop, "_selector", None)
-    for key in tuple(((selector and selector.get_map()) or {}).values()):
-        if not isinstance(key.data, tuple):
-            continue
-        reader, writer = key.data
-        for handle, name, remove in (
-            (reader, "add_reader()", loop.remove_reader),
-            (writer, "add_writer()", loop.remove_writer),
-        ):
-            if handle is not None and _is_handle_of(owner, handle):
-                yield (
-                    _of_handle("reader", f"{name} of descriptor {key.fd}", handle),
-                    _calling(remove, key.fd),
-                )
-
-
-def _calling(fn: Any, *args: Any) -> Any:
-    return lambda: fn(*args)
-
-
-def _is_handle_of(owner: Owner, handle: Any) -> bool:
-    code = getattr(_below(handle._callback), "__code__", None)
-    if code is None or not is_users(code.co_filename):
-        # Timers and transports of asyncio and of libraries.
-        return False
-    return owner_in(getattr(handle, "_context", None)) is owner
-
-
-def _below(fn: Any) -> Any:
-    while hasattr(fn, "func"):
-        fn = fn.func
-    return fn
-
-
-def _of_handle(kind: str, name: str, handle: Any) -> Leftover:
-    fn = _below(handle._callback)
-    code = fn.__code__
-    site = Site(code.co_filename, code.co_firstlineno, code.co_qualname)
-    return Leftover(kind=kind, name=name, function=fn.__qualname__, waits_at=site)
-
-
-def generators_of(owner: Owner) -> list[Any]:
-    """
-    Return the async generators of the user's code that were begun and not ended.
-    """
-    alive = (reference() for reference in owner.generators)
+    alive = ((reference(), site) for reference, site in owner.generators)
     return [
-        generator
-        for generator in alive
+        (generator, site)
+        for generator, site in alive
         if generator is not None
         and generator.ag_frame is not None
         and not generator.ag_running
-        and is_users(generator.ag_code.co_filename)
     ]
 
 
@@ -260,10 +229,10 @@ def of_coroutine(warning: str) -> Leftover:
     )
 
 
-def of_generator(generator: Any) -> Leftover:
+def of_generator(generator: Any, begun_at: Site | None) -> Leftover:
     return Leftover(
         kind="async generator",
         name=generator.__qualname__,
+        created_at=begun_at,
         waits_at=innermost_site([generator.ag_frame]),
-        outcome="was closed",
     )

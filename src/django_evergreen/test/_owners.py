@@ -8,17 +8,19 @@ over, the owner is over too, and work of his that goes on gets no connection any
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
-import time
 import weakref
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import Context, ContextVar, copy_context
-from typing import Any
+from typing import Any, NoReturn
 
 from django.db import DatabaseError
 
+from ..bridge._asyncio import AsyncioHub
 from ..bridge._loops import running_loop
 from ..db._transactions import Block, swap_blocks
+from ._clock import now
 from ._sites import Site, calling_site, is_users
 
 _owner: ContextVar[Owner | None] = ContextVar("django_evergreen_test", default=None)
@@ -40,6 +42,7 @@ class Owner:
     __slots__ = (
         "blocks",
         "closed_loudly",
+        "connections",
         "failed",
         "generators",
         "is_over",
@@ -63,10 +66,12 @@ class Owner:
         self.failed: dict[asyncio.Task[Any], Site | None] = {}
         # What the loop's exception handler was told.
         self.messages: list[dict[str, Any]] = []
-        # Async generators that were begun. Weak references.
-        self.generators: list[Any] = []
+        # Async generators that were begun: weak references, and where.
+        self.generators: list[tuple[Any, Site | None]] = []
         # What warned that it was never awaited.
         self.closed_loudly: list[str] = []
+        # Django's wrappers of connections that its threads have opened for themselves.
+        self.connections: dict[Any, threading.Thread] = {}
         self.threads_before = set(threading.enumerate())
 
     def __repr__(self) -> str:
@@ -82,6 +87,7 @@ class Owner:
             or self.messages
             or self.generators
             or self.closed_loudly
+            or self.connections
             or not self.threads_before.issuperset(threading.enumerate())
         )
 
@@ -99,14 +105,26 @@ class Owner:
         swap_blocks(self.blocks)
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
-        self.tasks[task] = time.monotonic(), started_at(3)
+        self.tasks[task] = now(), started_at(3)
         task.add_done_callback(self._ended)
 
     def note_generator(self, generator: Any) -> None:
-        self.generators.append(weakref.ref(generator))
+        # Not the many of libraries, the ORM for one.
+        if is_users(generator.ag_code.co_filename):
+            self.generators.append((weakref.ref(generator), started_at(3)))
+
+    def unended_tasks(self) -> list[asyncio.Task[Any]]:
+        """
+        Return its tasks that still run. They tell it a turn later that they don't.
+        """
+        for task in [task for task in self.tasks if task.done()]:
+            self._ended(task)
+        return list(self.tasks)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        _, site = self.tasks.pop(task, (0.0, None))
+        if task not in self.tasks:
+            return
+        _, site = self.tasks.pop(task)
         # True if it has an exception that nobody has looked at: asyncio's own flag,
         # as to ask for the exception would be to look at it.
         if getattr(task, "_log_traceback", False):
@@ -159,8 +177,10 @@ def owning(owner_of_others: Callable[[], Owner | None], inner: Any) -> Any:
         if context is None:
             context = copy_context()
         owner = context.get(_owner)
-        if owner is None and (owner := owner_of_others()) is not None:
-            context.run(owner.lend)
+        if owner is None and not _is_of_hub():
+            owner = owner_of_others()
+            if owner is not None:
+                context.run(owner.lend)
         if owner is not None and owner.is_over:
             refuse_task(owner, coroutine)
         if inner is None:
@@ -174,6 +194,18 @@ def owning(owner_of_others: Callable[[], Owner | None], inner: Any) -> Any:
     return create_task
 
 
+def _is_of_hub() -> bool:
+    """
+    Return whether the bridge starts a task now that is nobody's.
+    """
+    # Called by the factory, called by the loop, whose method may be written in C.
+    caller = sys._getframe(2)
+    return _SPAWN in (caller.f_code, caller.f_back and caller.f_back.f_code)
+
+
+_SPAWN = AsyncioHub.spawn.__code__
+
+
 def refuse_task(owner: Owner, coroutine: Any) -> None:
     coroutine.close()
     msg = (
@@ -183,13 +215,54 @@ def refuse_task(owner: Owner, coroutine: Any) -> None:
     raise RuntimeError(msg)
 
 
+# Threads that were left behind, which know no test perhaps.
+_left_threads: weakref.WeakKeyDictionary[threading.Thread, Owner] = (
+    weakref.WeakKeyDictionary()
+)
+# Connections of threads that know no test.
+_strays: weakref.WeakKeyDictionary[Any, threading.Thread] = weakref.WeakKeyDictionary()
+
+
+def leave_thread(thread: threading.Thread, owner: Owner) -> None:
+    """
+    Let a thread have no connection any more.
+    """
+    _left_threads[thread] = owner
+
+
+def connections_of(
+    owner: Owner, threads: Iterable[threading.Thread]
+) -> list[tuple[Any, threading.Thread]]:
+    """
+    Return the connections that an owner's threads have opened for themselves, with
+    those of ``threads``, which don't know whose they are.
+    """
+    strays = [item for item in tuple(_strays.items()) if item[1] in threads]
+    return [*owner.connections.items(), *strays]
+
+
 def refuse_ended(wrapper: Any = None) -> None:
     """
-    Raise :exc:`WorkOfEndedTest` if the running code's test is over.
+    Raise :exc:`WorkOfEndedTest` if the running code's test is over. Called with the
+    wrapper where a connection is not a task's.
     """
     owner = _owner.get()
-    if owner is None or not owner.is_over:
-        return
+    if wrapper is not None:
+        thread = threading.current_thread()
+        left_by = _left_threads.get(thread) if _left_threads else None
+        if left_by is not None:
+            _refuse(left_by)
+        if wrapper.connection is None:
+            # It's about to connect.
+            if owner is None:
+                _strays[wrapper] = thread
+            elif not owner.is_over:
+                owner.connections[wrapper] = thread
+    if owner is not None and owner.is_over:
+        _refuse(owner)
+
+
+def _refuse(owner: Owner) -> NoReturn:
     msg = (
         f"{_who()} was started by {owner.name}, which is over. This statement was not "
         "sent. Wait inside the test for what it starts."

@@ -10,36 +10,33 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import threading
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..db._scopes import forsake_scope
+from ._blocks import left_blocks, roll_back_left_blocks
+from ._clock import now
 from ._closing import cancel
 from ._deadline import CANCEL_TIMEOUT
-from ._executors import Job
+from ._handles import handles_of
 from ._leftovers import (
     Leftover,
     generators_of,
-    handles_of,
+    name_of,
     of_coroutine,
     of_generator,
-    of_job,
-    of_plain_thread,
     of_task,
-    plain_threads_of,
+    serves_thread,
 )
+from ._other_loops import note_use
 from ._owners import Owner
+from ._threads import LOOK_FIRST, LOOK_LAST, Threads, Work, has_ended
 from ._unawaited import collect_young
 
 logger = logging.getLogger("django_evergreen.test")
 
 # Seconds to wait for what a test has left over, by its policy.
 DRAIN_TIMEOUTS = {"fail": 1.0, "wait": 60.0, "cancel": 0.0}
-
-# Seconds between two looks at what tells nobody when it ends: first, at most.
-LOOK_FIRST, LOOK_LAST = 0.0005, 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +84,9 @@ class Settling:
         self._engine = engine
         self._owner = owner
         self._policy = policy
+        self._threads = Threads(engine, owner)
+        note_use(engine.loop, owner)
+        # What goes on with permission: tasks and threads.
         self._allowed: set[Any] = set()
 
     def is_quiet(self) -> bool:
@@ -102,8 +102,9 @@ class Settling:
     def _has_nothing(self) -> bool:
         return (
             self._owner.started_nothing()
-            and not self._jobs()
+            and not self._threads.jobs()
             and not any(handles_of(self._owner, self._engine.loop))
+            and not any(left_blocks(self._engine, self._owner))
         )
 
     async def settle(self) -> Outcome:
@@ -112,34 +113,35 @@ class Settling:
         deadlines. Suspends: yes.
         """
         outcome = Outcome(is_forgiven=self._policy.leftovers != "fail")
-        began = time.monotonic()
+        began = now()
         await asyncio.sleep(0)
         if self._has_nothing():
             self._owner.is_over = True
             return outcome
         await self._drain()
-        outcome.waited = time.monotonic() - began
+        outcome.waited = now() - began
         await self._stop(outcome)
         self._collect_errors(outcome)
         self._owner.is_over = not self._allowed
+        await roll_back_left_blocks(self._engine, self._owner)
+        await self._threads.take_connections(self._allowed)
         return outcome
 
     # Waiting.
 
     async def _drain(self) -> None:
-        deadline = time.monotonic() + self._policy.patience
+        deadline = now() + self._policy.patience
         delay = LOOK_FIRST
-        while (left := deadline - time.monotonic()) > 0:
+        while (left := deadline - now()) > 0:
             self._allow()
-            tasks, jobs = self._tasks(), self._jobs()
-            silent = bool(self._threads()) or self._has_timer_due(left)
-            if not (tasks or jobs or silent):
+            tasks = self._tasks()
+            silent = self._threads.at_work(self._allowed) or self._has_timer_due(left)
+            if not (tasks or silent):
                 return
-            waits: list[Any] = [*tasks, *(asyncio.wrap_future(j.future) for j in jobs)]
             timeout = min(left, delay) if silent else left
             delay = min(2 * delay, LOOK_LAST)
-            if waits:
-                await asyncio.wait(waits, timeout=timeout)
+            if tasks:
+                await asyncio.wait(tasks, timeout=timeout)
             else:
                 await asyncio.sleep(timeout)
 
@@ -152,23 +154,13 @@ class Settling:
         for task, started in self._owner.tasks.items():
             if of_task(task, started).matches(self._policy.allowed):
                 self._allowed.add(task)
-        for thread in plain_threads_of(self._owner):
-            if of_plain_thread(thread).matches(self._policy.allowed):
-                self._allowed.add(thread)
+        for work, leftover in self._threads.describe(self._allowed).items():
+            if leftover.matches(self._policy.allowed):
+                self._allowed.add(work)
 
     def _tasks(self) -> list[asyncio.Task[Any]]:
-        return [task for task in self._owner.tasks if task not in self._allowed]
-
-    def _jobs(self) -> list[Job]:
-        engine, owner = self._engine, self._owner
-        return [
-            *engine.in_threads.unfinished_of(owner),
-            *engine.in_one_thread.unfinished_of(owner),
-        ]
-
-    def _threads(self) -> list[threading.Thread]:
-        threads = plain_threads_of(self._owner)
-        return [thread for thread in threads if thread not in self._allowed]
+        tasks = self._owner.unended_tasks()
+        return [task for task in tasks if task not in self._allowed]
 
     def _has_timer_due(self, seconds: float) -> bool:
         loop = self._engine.loop
@@ -182,33 +174,40 @@ class Settling:
     # Stopping.
 
     async def _stop(self, outcome: Outcome) -> None:
+        deadline = now() + self._policy.cancel_timeout
         self._allow()
-        for leftover, end in list(handles_of(self._owner, self._engine.loop)):
-            if not leftover.matches(self._policy.allowed):
-                end()
-                outcome.leftovers.append(_ended(leftover, "was removed"))
-        await self._stop_tasks(outcome)
-        self._abandon_threads(outcome)
+        self._remove_handles(outcome)
+        found = self._threads.describe(self._allowed)
+        if found:
+            self._threads.break_off_statements(self._allowed)
+        await self._stop_tasks(outcome, deadline)
+        await self._stop_threads(outcome, found, deadline)
         await self._close_generators(outcome)
         outcome.leftovers += map(of_coroutine, self._owner.closed_loudly)
         if self._owner.closed_loudly:
             outcome.is_forgiven = False
 
-    async def _stop_tasks(self, outcome: Outcome) -> None:
+    def _remove_handles(self, outcome: Outcome) -> None:
+        for leftover, end in list(handles_of(self._owner, self._engine.loop)):
+            if not leftover.matches(self._policy.allowed):
+                end()
+                outcome.leftovers.append(_ended(leftover, "was removed"))
+
+    async def _stop_tasks(self, outcome: Outcome, deadline: float) -> None:
         # What is cancelled may start others.
-        deadline = time.monotonic() + self._policy.cancel_timeout
         seen: set[Any] = set()
         while tasks := self._tasks():
             found = {t: of_task(t, self._owner.tasks[t]) for t in tasks}
-            left = max(0.0, deadline - time.monotonic())
+            left = max(0.0, deadline - now())
             # Nobody starts another one then.
             self._owner.is_over = not left
             stubborn = await cancel(tasks, left)
+            self._owner.is_over = False
             for task, leftover in found.items():
                 if task in stubborn:
                     outcome.is_forgiven = False
                     self._bury(task)
-                if task not in seen:
+                if task not in seen and not serves_thread(leftover.created_at):
                     seen.add(task)
                     outcome.leftovers.append(_ended(leftover, _fate(task, stubborn)))
 
@@ -216,32 +215,44 @@ class Settling:
         self._owner.tasks.pop(task, None)
         forsake_scope(task)
 
-    def _abandon_threads(self, outcome: Outcome) -> None:
-        for executor in (self._engine.in_threads, self._engine.in_one_thread):
-            for job in list(executor.unfinished_of(self._owner)):
-                outcome.leftovers.append(_ended(of_job(job), "could not be stopped"))
+    async def _stop_threads(
+        self, outcome: Outcome, found: dict[Work, Leftover], deadline: float
+    ) -> None:
+        asked = [work for work, leftover in found.items() if leftover.sql]
+        await self._threads.wait_for(asked, deadline)
+        # With those that what was cancelled has started.
+        for work, leftover in (self._threads.describe(self._allowed) | found).items():
+            if not has_ended(work):
+                fate = self._threads.leave(work)
                 outcome.is_forgiven = False
-                executor.abandon(job)
-        for thread in self._threads():
-            outcome.is_forgiven = False
-            leftover = _ended(of_plain_thread(thread), "could not be stopped")
-            outcome.leftovers.append(leftover)
-            if self._owner.outer is not None:
-                # It's not the class's.
-                self._owner.outer.threads_before.add(thread)
+            elif work in asked:
+                fate = "ended when its statement was cancelled"
+            else:
+                fate = "ended too late"
+            outcome.leftovers.append(_ended(leftover, fate))
 
     async def _close_generators(self, outcome: Outcome) -> None:
-        for generator in generators_of(self._owner):
-            leftover = of_generator(generator)
-            if leftover.matches(self._policy.allowed):
-                continue
-            outcome.leftovers.append(leftover)
-            closing = asyncio.ensure_future(generator.aclose())
-            await asyncio.wait([closing], timeout=self._policy.cancel_timeout)
-            if not closing.done():
-                await cancel([closing], 0.0)
-                outcome.is_forgiven = False
-            self._owner.tasks.pop(closing, None)
+        for generator, begun_at in generators_of(self._owner):
+            leftover = of_generator(generator, begun_at)
+            if not leftover.matches(self._policy.allowed):
+                fate = await self._close(generator, outcome)
+                outcome.leftovers.append(_ended(leftover, fate))
+
+    async def _close(self, generator: Any, outcome: Outcome) -> str:
+        closing = asyncio.ensure_future(generator.aclose())
+        await asyncio.wait([closing], timeout=self._policy.cancel_timeout)
+        self._owner.tasks.pop(closing, None)
+        if closing.done():
+            if not closing.cancelled() and (error := closing.exception()) is not None:
+                error.add_note(f"Raised by closing {generator!r}.")
+                outcome.errors.append(error)
+            return "was closed"
+        outcome.is_forgiven = False
+        if await cancel([closing], 0.0):
+            self._bury(closing)
+            # The loop would try it again.
+            getattr(self._engine.loop, "_asyncgens", set()).discard(generator)
+        return "took too long to close"
 
     # Errors.
 
@@ -253,14 +264,15 @@ class Settling:
             error = task.exception()
             assert error is not None
             error.add_note(
-                f"Raised by the task {task.get_name()!r}, started at {site}, which "
+                f"Raised by the task {name_of(task)!r}, started at {site}, which "
                 "nobody has awaited."
             )
             outcome.errors.append(error)
         for details in self._owner.messages:
             error = details.get("exception") or RuntimeError(details.get("message"))
-            error.add_note(f"Reported by the event loop: {details.get('message')}")
-            outcome.errors.append(error)
+            if not any(error is known for known in outcome.errors):
+                error.add_note(f"Reported by the event loop: {details.get('message')}")
+                outcome.errors.append(error)
         self._owner.failed.clear()
         self._owner.messages.clear()
 

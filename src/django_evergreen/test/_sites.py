@@ -10,7 +10,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, NamedTuple
 
 import django
@@ -19,6 +19,8 @@ from greenlet import getcurrent
 
 from ..bridge._greenlets import BridgeGreenlet
 from ..bridge._switch import run_sync
+from ._requests import current_request
+from ._steps import _drive
 
 # The code of others: of Python, of installed packages, of Django, of this package.
 _LIBRARIES = tuple(
@@ -29,7 +31,10 @@ _LIBRARIES = tuple(
         Path(__file__).parent.parent,
     )
 )
+_PACKAGE = str(Path(__file__).parent.parent) + os.sep
 _ASYNCIO = str(Path(asyncio.__file__).parent) + os.sep
+# Where Django calls the drivers.
+_BACKENDS = str(Path(django.__file__).parent / "db" / "backends") + os.sep
 _known: dict[str, bool] = {}
 
 # Where a step of a task begins.
@@ -68,6 +73,13 @@ def is_users(filename: str) -> bool:
     return known
 
 
+def is_own(filename: str) -> bool:
+    """
+    Return whether a file is of this package.
+    """
+    return filename.startswith(_PACKAGE)
+
+
 def calling_site(depth: int = 1) -> Site | None:
     """
     Return where the user's code called what calls this, or the innermost frame
@@ -82,12 +94,10 @@ def calling_site(depth: int = 1) -> Site | None:
         if doer is None and not code.co_filename.startswith(_ASYNCIO):
             doer = frame
         if code in _HANDLERS:
-            request = frame.f_locals["request"]
-            path = f"{request.method} {request.get_full_path()}"
-            return _site(found or first, doer, path)
+            return _site(found or first, doer, _request_in(frame))
         if found is None and is_users(code.co_filename):
             found = frame
-    return _site(found or first, doer)
+    return _site(found or first, doer, current_request.get())
 
 
 def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
@@ -97,10 +107,18 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
     g: Any = getcurrent()
     while frame is not None:
         yield frame
+        if frame.f_code is run_sync.__code__:
+            # Below it is what a job in the bridge awaits, if that is suspended.
+            yield from reversed(_frames_in_bridge(frame))
         frame = frame.f_back
         if frame is None and type(g) is BridgeGreenlet:
             g = g.parent
             frame = g.gr_frame
+
+
+def _request_in(frame: FrameType) -> str:
+    request = frame.f_locals.get("request")
+    return f"{request.method} {request.get_full_path()}" if request else ""
 
 
 def _site(frame: FrameType, doer: FrameType | None = None, request: str = "") -> Site:
@@ -123,7 +141,8 @@ def waiting_frames(awaitable: Any) -> list[FrameType]:
         frames.append(frame)
         if frame.f_code is run_sync.__code__:
             frames += _frames_in_bridge(frame)
-            inner = frame.f_locals.get("out")
+        elif frame.f_code is _drive.__code__:
+            inner = frame.f_locals["coroutine"]
         awaitable = inner
     return frames
 
@@ -151,10 +170,26 @@ def innermost_site(frames: Iterable[FrameType]) -> Site | None:
     Return the innermost place in the user's code; without one, the innermost.
     """
     frames = list(frames)
+    handlers = [frame for frame in frames if frame.f_code in _HANDLERS]
+    request = _request_in(handlers[-1]) if handlers else ""
     for frame in reversed(frames):
         if is_users(frame.f_code.co_filename):
-            return _site(frame)
-    return _site(frames[-1]) if frames else None
+            return _site(frame, request=request)
+    if not frames or is_own(frames[-1].f_code.co_filename):
+        return None
+    return _site(frames[-1], request=request)
+
+
+def first_of_user(traceback: TracebackType | None) -> TracebackType | None:
+    """
+    Return a traceback without the frames before the user's code, if it gets there.
+    """
+    part = traceback
+    while part is not None:
+        if is_users(part.tb_frame.f_code.co_filename):
+            return part
+        part = part.tb_next
+    return traceback
 
 
 def frames_of_thread(ident: int | None) -> list[FrameType]:
@@ -167,6 +202,13 @@ def frames_of_thread(ident: int | None) -> list[FrameType]:
         frames.append(frame)
         frame = frame.f_back
     return frames[::-1]
+
+
+def is_at_database(frames: Iterable[FrameType]) -> bool:
+    """
+    Return whether a thread may be in the middle of something at a database.
+    """
+    return any(frame.f_code.co_filename.startswith(_BACKENDS) for frame in frames)
 
 
 def statement_in(frames: Iterable[FrameType]) -> str:

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
+from ._leftovers import name_of, serves_thread
 from ._owners import Owner
-from ._sites import frames_of_thread, is_users, statement_in, waiting_frames
+from ._sites import frames_of_thread, is_own, is_users, statement_in, waiting_frames
+from ._threads import Threads
 
 
 def describe_stacks(engine: Any, owner: Owner) -> str:
@@ -19,11 +21,15 @@ def describe_stacks(engine: Any, owner: Owner) -> str:
     Return the stacks of the test, of its tasks and of other threads.
     """
     parts = [_section("The test", waiting_frames(engine.task.get_coro()))]
-    for task in owner.tasks:
-        title = f"The task {task.get_name()!r}"
+    for task, (_, site) in owner.tasks.items():
+        if serves_thread(site):
+            # The thread tells more.
+            continue
+        title = f"The task {name_of(task)!r}"
         parts.append(_section(title, waiting_frames(task.get_coro())))
+    at_work = {job.thread for job in Threads(engine, owner).jobs()}
     for thread in threading.enumerate():
-        if thread not in owner.threads_before:
+        if thread in at_work or thread not in owner.threads_before:
             title = f"The thread {thread.name!r}"
             parts.append(_section(title, frames_of_thread(thread.ident)))
     return "".join(parts)
@@ -31,7 +37,9 @@ def describe_stacks(engine: Any, owner: Owner) -> str:
 
 def _section(title: str, frames: Sequence[FrameType]) -> str:
     summary = traceback.StackSummary.extract(
-        (frame, frame.f_lineno) for frame in _from_first_of_user(frames)
+        (frame, frame.f_lineno)
+        for frame in _from_first_of_user(frames)
+        if not is_own(frame.f_code.co_filename)
     )
     text = f"\n\n{title} was at:\n{''.join(summary.format()).rstrip()}"
     sql = statement_in(frames)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from ._leftovers import of_coroutine
 from ._owners import Owner
 
 _MESSAGE = r"coroutine '.*' was never awaited"
@@ -29,7 +30,8 @@ def watching_coroutines(owner: Owner) -> Iterator[None]:
 
     def note(message: Any, category: Any, *more: Any) -> None:
         text = str(message)
-        if issubclass(category, RuntimeWarning) and "was never awaited" in text:
+        is_one = issubclass(category, RuntimeWarning) and "was never awaited" in text
+        if is_one and not _is_of_another_test(text, owner):
             owner.closed_loudly.append(text)
         else:
             show(message, category, *more)
@@ -41,7 +43,29 @@ def watching_coroutines(owner: Owner) -> Iterator[None]:
         yield
     finally:
         warnings.showwarning = show
+        _finished.add(_function_of(owner))
         sys.set_coroutine_origin_tracking_depth(depth)
+
+
+# The test functions that have been run.
+_finished: set[str] = set()
+
+
+def _function_of(owner: Owner) -> str:
+    return owner.name.rpartition(".")[2]
+
+
+def _is_of_another_test(warning: str, owner: Owner) -> bool:
+    """
+    Return whether the coroutine of a warning was made by a test that is over, and kept
+    alive until now.
+    """
+    made_at = of_coroutine(warning).created_at
+    return (
+        made_at is not None
+        and made_at.function in _finished
+        and made_at.function != _function_of(owner)
+    )
 
 
 def collect_young() -> None:
