@@ -4,6 +4,8 @@ Hooks of a test and of its class: those that fail, those that are refused.
 
 from __future__ import annotations
 
+import unittest
+
 import pytest
 
 from django_evergreen.test import (
@@ -140,3 +142,14 @@ def test_an_async_class_hook_by_a_sync_name_is_refused(hook):
 def test_an_unknown_loop_scope_is_refused():
     with pytest.raises(TypeError, match=r"'module'.*'session', 'class', 'test'"):
         type("Wrong", (AsyncTestCase,), {"loop_scope": "module"})
+
+
+def test_async_test_that_is_run_past_its_call_is_refused():
+    class Test(AsyncSimpleTestCase):
+        async def test(self):
+            raise AssertionError
+
+    result = unittest.TestResult()
+    Test("test").run(result)
+    ((_, text),) = result.errors
+    assert "call the test, `test(result)`" in text

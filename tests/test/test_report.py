@@ -7,6 +7,7 @@ from __future__ import annotations
 import pickle
 import sys
 
+import django
 import pytest
 from django.db import connection
 
@@ -36,7 +37,13 @@ def leftover(**changes):
     [
         ("test_a_async_client", "in the request GET /pay/?order=1"),
         ("test_c_sync_client", "in the request POST /pay/"),
-        ("test_g_below_middleware_in_a_thread", "in the request GET /pay/"),
+        pytest.param(
+            "test_g_below_middleware_in_a_thread",
+            "in the request GET /pay/",
+            marks=pytest.mark.skipif(
+                django.VERSION < (6, 1), reason="no context of the request"
+            ),
+        ),
         ("test_i_sync_test", "in the request GET /pay/"),
     ],
 )

@@ -28,11 +28,12 @@ def always(fn: Any) -> bool:
 
 def is_django_s(fn: Any) -> bool:
     """
-    Return whether Django itself defines the function, so that it's known not to
-    block. Code of others may do anything.
+    Return whether Django itself, or this package, defines the function, so that it's
+    known not to block. Code of others may do anything.
     """
     fn = fn.func if isinstance(fn, partial) else fn
-    return (getattr(fn, "__module__", None) or "").startswith("django.")
+    module = getattr(fn, "__module__", None) or ""
+    return module.startswith(("django.", "django_evergreen."))
 
 
 def call_sites(module: str, rule: Rule = always, **options: Any) -> Patch:

@@ -219,6 +219,7 @@ class AsyncTestMixin(AsyncAssertions):
     def _callTestMethod(self, method: Any) -> None:
         run = self._evergreen_test
         if run is None:
+            _refuse_run(method)
             super()._callTestMethod(method)  # type: ignore[misc]
             return
         method = _method_below(method)
@@ -268,6 +269,18 @@ prepare(AsyncTestMixin)
 def _is_overridden(cls: Any, hook: str) -> bool:
     mine, theirs = getattr(AsyncTestMixin, hook), getattr(cls, hook)
     return getattr(theirs, "__func__", theirs) is not getattr(mine, "__func__", mine)
+
+
+def _refuse_run(method: Any) -> None:
+    """
+    Raise TypeError for an async test which is run past Django's ``__call__()``.
+    """
+    if inspect.iscoroutinefunction(inspect.unwrap(method)):
+        msg = (
+            f"{method.__qualname__}() is async, and would not be awaited: call the "
+            "test, `test(result)`, in place of `test.run(result)`."
+        )
+        raise TypeError(msg)
 
 
 async def _awaiting(awaitable: Any) -> Any:

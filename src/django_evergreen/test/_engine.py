@@ -82,7 +82,9 @@ class Engine:
         self._sensitive = ThreadSensitiveContext()
         SyncToAsync.context_to_thread_executor[self._sensitive] = self.in_one_thread
         self._next: asyncio.Future[_Job] = self.loop.create_future()
-        self.task = self.loop.create_task(self._serve(), context=Context())
+        self.task = self.loop.create_task(
+            self._serve(), context=Context(), name="async tests"
+        )
         # What the bridge keeps for the loop. Known when the loop has run.
         self.hub = Hub(None)
         # What a cancellation may break off now.

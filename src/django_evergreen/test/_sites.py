@@ -38,7 +38,7 @@ _BACKENDS = str(Path(django.__file__).parent / "db" / "backends") + os.sep
 _known: dict[str, bool] = {}
 
 # Where a step of a task begins.
-BOUNDARIES = {asyncio.Handle._run.__code__}
+_STEP = asyncio.Handle._run.__code__
 
 _HANDLERS = {
     BaseHandler.get_response.__code__,
@@ -87,17 +87,22 @@ def calling_site(depth: int = 1) -> Site | None:
     """
     doer = found = None
     first = sys._getframe(depth + 1)
-    for frame in _outwards(first):
+    frames = _outwards(first)
+    for frame in frames:
         code = frame.f_code
-        if code in BOUNDARIES:
+        if code is _STEP:
             break
         if doer is None and not code.co_filename.startswith(_ASYNCIO):
             doer = frame
-        if code in _HANDLERS:
-            return _site(found or first, doer, _request_in(frame))
-        if found is None and is_users(code.co_filename):
+        if is_users(code.co_filename):
             found = frame
-    return _site(found or first, doer, current_request.get())
+            break
+    request = current_request.get()
+    if not request and django.VERSION < (6, 1):
+        # Its async signals call receivers in a task, which sets nothing here.
+        handlers = (frame for frame in frames if frame.f_code in _HANDLERS)
+        request = next(map(_request_in, handlers), "")
+    return _site(found or first, doer, request)
 
 
 def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
@@ -114,11 +119,6 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
         if frame is None and type(g) is BridgeGreenlet:
             g = g.parent
             frame = g.gr_frame
-
-
-def _request_in(frame: FrameType) -> str:
-    request = frame.f_locals.get("request")
-    return f"{request.method} {request.get_full_path()}" if request else ""
 
 
 def _site(frame: FrameType, doer: FrameType | None = None, request: str = "") -> Site:
@@ -163,6 +163,11 @@ def _frames_in_bridge(frame: FrameType) -> list[FrameType]:
         frames.append(inside)
         inside = inside.f_back
     return frames[::-1]
+
+
+def _request_in(frame: FrameType) -> str:
+    request = frame.f_locals.get("request")
+    return f"{request.method} {request.get_full_path()}" if request else ""
 
 
 def innermost_site(frames: Iterable[FrameType]) -> Site | None:

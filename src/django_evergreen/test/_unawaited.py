@@ -21,6 +21,10 @@ _MESSAGE = r"coroutine '.*' was never awaited"
 _ORIGIN_DEPTH = 3
 
 
+# What was put in front of the warning filters.
+_filter: list[Any] = [None]
+
+
 @contextlib.contextmanager
 def watching_coroutines(owner: Owner) -> Iterator[None]:
     """
@@ -37,7 +41,9 @@ def watching_coroutines(owner: Owner) -> Iterator[None]:
             show(message, category, *more)
 
     sys.set_coroutine_origin_tracking_depth(_ORIGIN_DEPTH)
-    warnings.filterwarnings("always", _MESSAGE, RuntimeWarning)
+    if not warnings.filters or warnings.filters[0] is not _filter[-1]:
+        warnings.filterwarnings("always", _MESSAGE, RuntimeWarning)
+        _filter[:] = warnings.filters[:1]
     warnings.showwarning = note  # type: ignore[assignment]
     try:
         yield

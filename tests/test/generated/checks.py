@@ -4,29 +4,17 @@ Runs a program by both kinds of classes, and tells what differs and what is left
 
 from __future__ import annotations
 
-import asyncio
 import io
-import threading
-import time
 import unittest
-from contextvars import Context
 
-import psutil
-from django.db import connection
 from django.test.runner import DiscoverRunner, reorder_tests
 
-from django_evergreen.bridge._loops import current_hub
-from django_evergreen.db._pools import pools_of
-from django_evergreen.test._engine import Engine
-from tests.app.models import Author, Tag
 from tests.test.child import Recorder
 
 from . import leftovers
 from .classes import make_class
 from .lines import Run
-
-# Seconds in which what was closed, and may take a moment, has to be gone.
-PATIENCE = 10
+from .remains import Remains
 
 
 class Runner(DiscoverRunner):
@@ -66,8 +54,9 @@ def problems_of(program, seen):
     steps and the statuses of its async tests.
     """
     leftovers.may_end.clear()
+    remains = Remains()
     recorded, run_of_async = run(program, is_twin=False)
-    problems = left_over()
+    problems = remains.find()
     expected, run_of_twin = run(program, is_twin=True)
     problems += differences(expected, recorded)
     if run_of_twin.trace != run_of_async.trace:
@@ -102,98 +91,3 @@ def differences(expected, recorded):
                 f"async test.\n{text}"
             )
     return found
-
-
-def left_over():
-    """
-    Return what is still there after the tests.
-    """
-    problems = of_threads() + of_rows() + of_engines() + of_sessions()
-    leftovers.kept.clear()
-    return problems
-
-
-def of_threads():
-    """
-    Let threads that could not be stopped end, which may write no more.
-    """
-    leftovers.may_end.set()
-    engines = {thread for e in Engine.alive for thread in workers_of(e)}
-    problems = []
-    deadline = time.monotonic() + PATIENCE
-    for thread in set(threading.enumerate()) - engines - {threading.main_thread()}:
-        if not thread.name.startswith(KNOWN):
-            thread.join(deadline - time.monotonic())
-            if thread.is_alive():
-                problems.append(f"{thread} is left over.")
-    if "written" in leftovers.late:
-        problems.append("A thread has written after the end of its test.")
-    leftovers.late.clear()
-    return problems
-
-
-# Of the watchdog.
-KNOWN = ("watchdog",)
-
-
-def workers_of(engine):
-    return engine.in_threads.workers | engine.in_one_thread.workers
-
-
-def of_rows():
-    try:
-        return [
-            f"{model.__name__} has {count} rows."
-            for model in (Author, Tag)
-            if (count := model.objects.count())
-        ]
-    finally:
-        connection.close()
-
-
-def of_engines():
-    problems = []
-    for engine in Engine.alive:
-        tasks = asyncio.all_tasks(engine.loop) - {engine.task}
-        problems += [f"{task} is left over." for task in tasks]
-        problems += engine.run(of_pools, Context())
-    if len(Engine.alive) > 1:
-        problems.append(f"{Engine.alive}: only that of the session should be left.")
-    return problems
-
-
-def of_pools():
-    return [
-        f"{pool} should be empty."
-        for pool in pools_of(current_hub()).values()
-        if pool.statistics().size or pool.statistics().waiting
-    ]
-
-
-def of_sessions():
-    """
-    Return what the operating system or the server knows of open connections.
-    """
-    deadline = time.monotonic() + PATIENCE
-    look = SESSIONS[connection.vendor]
-    while (found := look()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    connection.close()
-    return [f"There is still a connection: {session}" for session in found]
-
-
-def sessions_of_server():
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pid, state, query FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        return cursor.fetchall()
-
-
-def open_files():
-    name = str(connection.settings_dict["NAME"])
-    return [f for f in psutil.Process().open_files() if f.path.startswith(name)]
-
-
-SESSIONS = {"postgresql": sessions_of_server, "sqlite": open_files}

@@ -51,6 +51,9 @@ class Place:
     in_test: bool = True
     may_write: bool = True
     may_fail: bool = True
+    # Break the transaction for good. Where a task or a thread joins one that others
+    # have broken, it's told so earlier than by Django.
+    may_break: bool = False
     in_branch: bool = False
     # In a block, whose task nobody may wait for who has to wait for its turn.
     in_block: bool = False
@@ -88,7 +91,7 @@ def of_test(place):
     if place.may_write:
         paths = ["/sync/"] if place.code in ("sync", "other thread") else PATHS
         found += [st.builds(Request, st.sampled_from(paths))]
-    if place.may_fail and not place.in_branch:
+    if place.may_break:
         found += [st.just(Broken())]
     if place.code == "async" and not (place.in_branch or place.in_block):
         found += [st.just(Ask())] * 2
@@ -106,8 +109,12 @@ def nested(place):
     found = [st.builds(Atomic, steps(block), st.sampled_from(ends))] * 2
     if place.code == "async":
         found += [st.builds(Timeout, steps(place.inside()))]
-        found += switches(place)
-        found += [parallel(place)] * 4
+        found += [
+            st.builds(Switch, steps(place.inside(code="bridge")), st.just("bridge"))
+        ]
+        if not place.may_break:
+            found += into_threads(place)
+            found += [parallel(place)] * 4
     if place.code in ("bridge", "thread"):
         back = place.inside(code="async")
         found += [st.builds(Switch, steps(back), st.just("await"))]
@@ -116,9 +123,8 @@ def nested(place):
     return found
 
 
-def switches(place):
+def into_threads(place):
     found = [
-        st.builds(Switch, steps(place.inside(code="bridge")), st.just("bridge")),
         st.builds(Switch, steps(place.inside(code="thread")), st.just("insensitive")),
         st.builds(
             Switch, steps(place.inside(code="other thread")), st.just("to_thread")
@@ -160,10 +166,14 @@ def as_sync(place):
     return replace(place, code="bridge") if place.code == "async" else place
 
 
+OF_CLASS = {"fails", "generator", "is stubborn", "sleeps", "thread", "timer due soon"}
+
+
 def leaves(fate, are_last, are_of_class=False):
     names = [kind for kind in KINDS[fate] if are_last or not kind.startswith("last")]
     if are_of_class:
-        names.remove("is never awaited")
+        # What it writes at its end would stay; of other coroutines nobody is told.
+        names = [kind for kind in names if kind in OF_CLASS]
     return st.lists(
         st.builds(Leave, st.sampled_from(names), st.booleans()),
         min_size=1,
@@ -177,7 +187,7 @@ def one_in(number):
 
 
 @st.composite
-def tests(draw, kind, fate):
+def tests(draw, kind, fate, may_break):
     decorator = draw(st.sampled_from([""] * 8 + ["skip", "expectedFailure"]))
     is_async = draw(st.integers(0, 4)) > 0
     in_engine = is_async or kind == "rollback"
@@ -186,10 +196,16 @@ def tests(draw, kind, fate):
         hangs = draw(st.sampled_from(hangs_of(fate)))
         return Test((), True, decorator, hangs, last)
     if not is_async:
-        place = Place("bridge" if in_engine else "sync")
+        place = Place("bridge" if in_engine else "sync", may_break=may_break)
         return Test(draw(steps(place, 5)), False, decorator, "", last)
     left = draw(leaves(fate, are_last=False)) if draw(one_in(3)) else ()
-    return Test(draw(steps(Place("async"), 5)) + left, True, decorator, "", last)
+    return Test(
+        draw(steps(Place("async", may_break=may_break), 5)) + left,
+        True,
+        decorator,
+        "",
+        last,
+    )
 
 
 def hangs_of(fate):
@@ -202,7 +218,7 @@ def hangs_of(fate):
 
 
 @st.composite
-def hooks(draw, name, kind, fate):
+def hooks(draw, name, kind, fate, may_break):
     is_async = name.startswith("async")
     of_class = "Class" in name or name == "setUpTestData"
     may_write = not of_class or kind == "rollback"
@@ -215,6 +231,7 @@ def hooks(draw, name, kind, fate):
         in_test=not of_class,
         may_write=may_write,
         may_fail=draw(one_in(4)),
+        may_break=may_break and not of_class,
     )
     left = ()
     if name in ("asyncSetUp", "asyncSetUpClass") and draw(one_in(4)):
@@ -239,6 +256,7 @@ def classes(draw):
     kind = draw(st.sampled_from(["rollback", "flush"]))
     fate = draw(st.sampled_from(sorted(KINDS)))
     loop_scope = draw(st.sampled_from(["session", "session", "class", "test"]))
+    may_break = draw(one_in(4))
     names = NAMES + ["setUpTestData"] * (kind == "rollback")
     chosen = draw(st.lists(st.sampled_from(names), unique=True, max_size=3))
     return Class(
@@ -247,8 +265,10 @@ def classes(draw):
         leftovers=draw(st.sampled_from(["fail", "fail", "cancel", "wait"])),
         fate=fate,
         has_service=loop_scope != "test" and draw(st.booleans()),
-        tests=tuple(draw(st.lists(tests(kind, fate), min_size=1, max_size=4))),
-        hooks={name: draw(hooks(name, kind, fate)) for name in chosen},
+        tests=tuple(
+            draw(st.lists(tests(kind, fate, may_break), min_size=1, max_size=4))
+        ),
+        hooks={name: draw(hooks(name, kind, fate, may_break)) for name in chosen},
     )
 
 
