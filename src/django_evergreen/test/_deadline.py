@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from ._alarm import Alarm
 from ._other_loops import explain
 from ._steps import Abandoned, Steps
 
@@ -40,6 +41,7 @@ class Deadline:
         # Returns the text about what was running.
         self._describe = describe
         self._timer: Any = None
+        self._alarm: Alarm | None = None
         self._report = ""
         # Why it was broken off, if it was not the time.
         self._reason = ""
@@ -50,6 +52,19 @@ class Deadline:
         if self.timeout is not None:
             loop = task.get_loop()
             self._timer = loop.call_later(self.timeout, self._expire)
+            # If the loop isn't blocked, it's over by then.
+            seconds = self.timeout + 2 * self._cancel_timeout + 1.0
+            self._alarm = Alarm(seconds, self._interrupt)
+
+    def _interrupt(self) -> None:
+        """
+        Break off, by raising here, what has blocked the loop.
+        """
+        msg = (
+            f"The test took longer than {self.timeout:g} s. It was broken off here, as "
+            "this blocks the event loop."
+        )
+        raise TestTimeout(msg)
 
     def _expire(self) -> None:
         self._report = self._describe() if self._describe else ""
@@ -85,6 +100,8 @@ class Deadline:
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self._alarm is not None:
+            self._alarm.clear()
         for _ in range(self._cancelled):
             self._task.uncancel()
         if self._report and (error is None or not isinstance(error, Exception)):
