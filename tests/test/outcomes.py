@@ -14,6 +14,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import django
+import pytest
+from django.db import connection
+
 REPOSITORY = Path(__file__).parent.parent.parent
 
 # Seconds for a run. None may hang.
@@ -73,6 +77,18 @@ def start(module, *options, file, variables=None, **popen):
         text=True,
         **{"stdin": subprocess.DEVNULL, **popen},
     )
+
+
+def check_start_method(method):
+    """
+    Skip the test if Django does not support workers that are started so.
+    """
+    needed = {"fork": (5, 2), "spawn": (5, 2), "forkserver": (6, 0)}[method]
+    if method != "fork" and connection.vendor == "sqlite":
+        # For a database in a file.
+        needed = (6, 1)
+    if django.VERSION < needed:
+        pytest.skip(f"Django {needed} supports it")
 
 
 def finish(process, file, began):

@@ -23,6 +23,8 @@ def test_several_databases_and_none(options):
 
 @pytest.mark.parametrize("method", [None, "fork", "spawn"])
 def test_serialized_data_and_sequences(method):
+    if method:
+        outcomes.check_start_method(method)
     # Content types, made anew after other flushes, get other keys.
     options = ("--parallel=2",) if method else ()
     outcome = outcomes.run(

@@ -11,6 +11,8 @@ import pytest
 from . import outcomes
 from .places import place
 
+MODULES = ["leaks", "background", "threads", "policies", "isolation"]
+
 AWAIT = "Await it in the test, or cancel it and await it."
 WAIT = "Wait for it in the test: a thread can't be stopped."
 
@@ -148,7 +150,7 @@ def test_tasks_that_start_others_for_ever_are_stopped(cls):
     assert " more like this" in text
 
 
-@pytest.mark.parametrize("module", ["leaks", "background", "policies", "isolation"])
+@pytest.mark.parametrize("module", MODULES)
 def test_the_test_after_a_mistake_is_clean(module):
     outcome = outcomes.run(module)
     clean = {name for name in outcome.tests if re.search("_clean(_|$)", name)}
@@ -156,7 +158,7 @@ def test_the_test_after_a_mistake_is_clean(module):
     assert clean.isdisjoint(outcome.failed())
 
 
-@pytest.mark.parametrize("module", ["leaks", "background", "policies", "isolation"])
+@pytest.mark.parametrize("module", MODULES)
 def test_nothing_is_said_at_the_end_of_the_run(module):
     """
     No warning of Python's development mode, and no database that was still in use.
@@ -227,41 +229,3 @@ def test_leftovers_are_told_besides_the_failure_of_the_test(cls):
 )
 def test_what_is_no_mistake_fails_nothing(test, cls):
     assert outcomes.run("background").statuses(f"{cls}.{test}") == ["passed"]
-
-
-THREADS = [
-    "test_a_first_query_is_late",
-    "test_c_second_query_is_late",
-    "test_e_late_in_a_transaction",
-]
-
-
-@pytest.mark.parametrize("cls", ["ThreadsOfRollback", "ThreadsOfFlush"])
-@pytest.mark.parametrize("test", THREADS)
-def test_a_thread_that_goes_on_gets_no_connection_any_more(test, cls):
-    """
-    The test after it has let the thread go on, and found its statement refused.
-    """
-    outcome = outcomes.run("background")
-    assert outcome.errors(f"{cls}.{test}") == ["LeftoversFound"]
-    text = outcome.text(f"{cls}.{test}")
-    assert "thread 'async test main thread 0'" in text
-    assert "which could not be stopped" in text
-    assert place("background", 'name="in a thread"') in text
-
-
-@pytest.mark.parametrize("cls", ["ThreadsOfRollback", "ThreadsOfFlush"])
-def test_a_thread_at_the_database_ends_with_its_statement(cls):
-    text = outcomes.run("background").text(f"{cls}.test_g_in_a_query")
-    assert "which ended when its statement was cancelled" in text
-    assert place("leaks", "cursor.execute(ENDLESS") in text
-    assert "at the database: " in text
-
-
-@pytest.mark.parametrize("cls", ["ThreadsOfRollback", "ThreadsOfFlush"])
-def test_an_executor_of_the_users_own_is_no_leftover(cls):
-    """
-    Its connection is closed: the database can be flushed and dropped.
-    """
-    outcome = outcomes.run("background")
-    assert outcome.statuses(f"{cls}.test_i_executor_of_ones_own") == ["passed"]

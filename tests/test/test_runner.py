@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 
-import django
 import pytest
 
 from . import outcomes
@@ -57,17 +56,15 @@ def test_without_options():
     check_leftovers(outcome)
 
 
-START_METHODS = [
-    "fork",
-    "spawn",
-    pytest.param(
-        "forkserver",
-        marks=pytest.mark.skipif(django.VERSION < (6,), reason="Django 6.0 has it"),
-    ),
-]
+@pytest.fixture(params=["fork", "spawn", "forkserver"])
+def method(request):
+    """
+    How workers are started, if Django supports it.
+    """
+    outcomes.check_start_method(request.param)
+    return request.param
 
 
-@pytest.mark.parametrize("method", START_METHODS)
 def test_workers_know_the_options_and_tell_of_leftovers(method):
     outcome = outcomes.run(
         "runner_options", *SELECTED, "--parallel=2", start_method=method
@@ -90,12 +87,10 @@ def test_workers_know_the_options_and_tell_of_leftovers(method):
     assert len(outcome.leftovers) == 3
 
 
-@pytest.mark.parametrize("options", [(), ("--parallel=2",)])
-def test_existing_classes_run_unedited(options):
-    check_adopted(outcomes.run("adopted", *options))
+def test_existing_classes_run_unedited():
+    check_adopted(outcomes.run("adopted"))
 
 
-@pytest.mark.parametrize("method", START_METHODS[1:])
 def test_existing_classes_are_adopted_in_each_worker(method):
     check_adopted(outcomes.run("adopted", "--parallel=2", start_method=method))
 
@@ -104,7 +99,7 @@ def check_adopted(outcome):
     assert outcome.failed() == [
         "DecoratedTests.test_expected_failure",
         "ReturningTests.test_fails",
-    ]
+    ], outcome.output
     assert "it was awaited" in outcome.text("ReturningTests.test_fails")
     assert outcome.statuses("DecoratedTests.test_expected_failure") == [
         "expected failure"
@@ -209,16 +204,15 @@ def test_debug_sql():
             assert "SELECT" in report
 
 
-def test_subtests_and_errors_are_pickled():
+def test_subtests_and_errors_are_pickled(method):
     serial = outcomes.run("runner_django", *FAILING)
-    for method in ("fork", "spawn"):
-        outcome = outcomes.run(
-            "runner_django", *FAILING, "--parallel=2", start_method=method
-        )
-        assert len(outcome.tests) == 16
-        for test, entry in serial.tests.items():
-            assert outcome.statuses(test) == entry["statuses"]
-            assert outcome.errors(test) == outcome.errors(test)
+    outcome = outcomes.run(
+        "runner_django", *FAILING, "--parallel=2", start_method=method
+    )
+    assert len(outcome.tests) == 16
+    for test, entry in serial.tests.items():
+        assert outcome.statuses(test) == entry["statuses"]
+        assert outcome.errors(test) == serial.errors(test)
     assert serial.statuses("Rollback.test_4_subtests") == ["subtest failed"] * 2
 
 
@@ -329,3 +323,19 @@ class TestBaseline:
         file = tmp_path / "leftovers.txt"
         self.run(file, "-k", "Deciding", "--failfast")
         assert not file.exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--parallel=2",)])
+def test_endless_threads_do_not_keep_the_process(options):
+    outcome = outcomes.run("runner_threads", *options)
+    assert outcome.failed() == ["OwnThread.test_thread"]
+    assert outcome.returncode == 1
+    assert re.search("Exiting without waiting for .*'of the project_0'", outcome.output)
+    assert re.search("Exiting without waiting for .*'endless'", outcome.output)
+    assert "Destroying test database" in outcome.output
+
+
+def test_status_of_a_run_with_an_endless_thread():
+    outcome = outcomes.run("runner_threads", "-k", "OfSyncTest", "-k", "Clean")
+    assert outcome.returncode == 0, outcome.output
+    assert "Exiting without waiting for 'of the project_0'" in outcome.output

@@ -175,6 +175,9 @@ class ScopedWrapper(LeasingWrapper):
         """
         Do what ``connect()`` does besides connecting.
         """
+        if self._transaction is not None:
+            # One whose connection was lost: Django has left it without ending it.
+            self._end_transaction()
         self.in_atomic_block = self.needs_rollback = False
         self.closed_in_transaction = self.errors_occurred = False
         self.savepoint_ids: list[str] = []
@@ -198,6 +201,12 @@ class ScopedWrapper(LeasingWrapper):
         if self._pool.rested(pooled) < HEALTHY_FOR:
             return True
         return bool(self.is_usable())
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        # Django's test clients disconnect the receiver of signals that calls this; of
+        # two requests at the same time, one connects it for the other.
+        if not _transactions.is_in_test():
+            super().close_if_unusable_or_obsolete()
 
     def close_if_health_check_failed(self) -> None:
         if self._lease is None:

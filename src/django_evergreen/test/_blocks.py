@@ -10,6 +10,7 @@ from typing import Any
 
 from ..bridge import run_sync
 from ..db._atomic import roll_back_abandoned
+from ..db._scopes import _scopes
 from ..db._transactions import Block
 from ._owners import Owner
 
@@ -19,7 +20,11 @@ def left_blocks(engine: Any, owner: Owner) -> Iterator[tuple[Any, Block]]:
     Yield the outermost of them for each alias, with its wrapper. Quick. Runs in: the
     engine's task.
     """
-    for alias, wrapper in engine.scope.wrappers.items():
+    scope = _scopes.get(engine.task)
+    if scope is None:
+        # It has never queried, and must not begin to when the owner is over.
+        return
+    for alias, wrapper in scope.wrappers.items():
         transaction = getattr(wrapper, "_transaction", None)
         if transaction is None or not transaction.blocks:
             continue

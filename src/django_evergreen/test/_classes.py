@@ -164,7 +164,8 @@ class ClassRun:
         Let the engine of a test use the transaction of the class.
         """
         mine = self._engine
-        if engine is mine or mine is None:
+        if engine is mine or mine is None or not self.is_in_bridge:
+            # The connections of another loop, without a transaction, are of no use.
             yield
             return
         move_scope(mine.task, engine.task, engine.hub)

@@ -29,7 +29,7 @@ def free_databases(old_config: Any, clones: int) -> Iterator[str]:
     """
     close_connections_of_ended_threads()
     connections.close_all()
-    for connection, _, is_destroyed in old_config:
+    for connection, _, is_destroyed in old_config or ():
         if is_destroyed:
             connection.close()
             if hasattr(connection, "close_pool"):

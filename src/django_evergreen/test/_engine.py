@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context
+from types import TracebackType
 from typing import Any, ClassVar
 from unittest.signals import _InterruptHandler  # type: ignore[attr-defined]
 
@@ -152,7 +153,9 @@ class Engine:
             try:
                 job.result = await Steps(run_sync(job.fn), job.context)
             except BaseException as error:
-                job.error = error
+                # Without this frame, which goes on: assertRaises() clears the frames
+                # of the traceback, and would end it.
+                job.error = error.with_traceback(_after_first(error.__traceback__))
             self.forget_cancellations()
             job.done.set_result(None)
             del job
@@ -277,6 +280,10 @@ class Engine:
             admissions.remove(refuse_ended)
             ScopedWrapper.attaches_at_once = True
             end_sharing()
+
+
+def _after_first(traceback: TracebackType | None) -> TracebackType | None:
+    return traceback and traceback.tb_next
 
 
 def close_idle_connections() -> None:

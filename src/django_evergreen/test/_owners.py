@@ -8,14 +8,16 @@ over, the owner is over too, and work of his that goes on gets no connection any
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, NoReturn
 
 from django.db import DatabaseError
+from django.db.backends.signals import connection_created
 
 from ..bridge._asyncio import AsyncioHub
 from ..bridge._loops import running_loop
@@ -24,6 +26,25 @@ from ._clock import now
 from ._sites import Site, calling_site, is_users
 
 _owner: ContextVar[Owner | None] = ContextVar("django_evergreen_test", default=None)
+
+
+# The tasks that are started by a part of a test.
+_collected: ContextVar[list[asyncio.Task[Any]] | None] = ContextVar(
+    "django_evergreen_tasks", default=None
+)
+
+
+@contextlib.contextmanager
+def collecting_tasks() -> Iterator[list[asyncio.Task[Any]]]:
+    """
+    Give a list to which each task is added that is started inside.
+    """
+    tasks: list[asyncio.Task[Any]] = []
+    token = _collected.set(tasks)
+    try:
+        yield tasks
+    finally:
+        _collected.reset(token)
 
 
 class WorkOfEndedTest(DatabaseError):
@@ -106,6 +127,9 @@ class Owner:
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
         self.tasks[task] = now(), started_at(3)
+        collected = _collected.get()
+        if collected is not None:
+            collected.append(task)
         task.add_done_callback(self._ended)
 
     def note_generator(self, generator: Any) -> None:
@@ -260,6 +284,23 @@ def refuse_ended(wrapper: Any = None) -> None:
                 owner.connections[wrapper] = thread
     if owner is not None and owner.is_over:
         _refuse(owner)
+
+
+def _refuse_late(sender: Any, connection: Any, **kwargs: Any) -> None:
+    """
+    Close what a thread has opened while its test ended.
+    """
+    if getattr(connection, "_scope", None) is not None:
+        # A task's.
+        return
+    try:
+        refuse_ended(connection)
+    except WorkOfEndedTest:
+        connection.close()
+        raise
+
+
+connection_created.connect(_refuse_late, dispatch_uid=__name__)
 
 
 def _refuse(owner: Owner) -> NoReturn:

@@ -17,6 +17,7 @@ from django.test.runner import ParallelTestSuite, _run_subsuite
 
 from ._adoption import adopt_tests
 from ._engine import close_all
+from ._exiting import exit_without_threads
 from ._ledger import keeping_ledger
 from ._options import Options, using_options
 from ._results import RemoteRunner
@@ -37,6 +38,7 @@ def run_subsuite(args: Any) -> Any:
 def _prepare_worker() -> None:
     # What atexit knows is not called in a worker.
     Finalize(None, close_all, exitpriority=100)
+    exit_without_threads(0)
 
 
 def _renew_context(context: Context) -> Any:

@@ -113,6 +113,9 @@ class TestRun:
             for block in self._stood_in:
                 block.stand_in = None
             self._block_if_alone()
+            # What Django does now, as to flush the database, is the class's.
+            self.of_class.owner.enter()
+            self.engine.current = self.of_class.owner
         for problem in problems(self.owner, outcome, self.result, self.test):
             if unittest_outcome is None:
                 raise problem

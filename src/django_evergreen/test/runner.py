@@ -19,6 +19,7 @@ from ._baseline import Baseline
 from ._classes import SCOPES
 from ._dropping import free_databases
 from ._engine import close_all
+from ._exiting import exit_without_threads, has_threads
 from ._ledger import keeping_ledger
 from ._options import Options, using_options
 from ._parallel import AsyncParallelTestSuite
@@ -105,8 +106,14 @@ class DiscoverRunner(runner.DiscoverRunner):
             return super().run_suite(suite, **kwargs)
 
     def run_tests(self, *args: Any, **kwargs: Any) -> Any:
-        with keeping_ledger():
-            return super().run_tests(*args, **kwargs)
+        failures = 1
+        try:
+            with keeping_ledger():
+                failures = super().run_tests(*args, **kwargs)
+        finally:
+            if has_threads():
+                exit_without_threads(int(bool(failures)))
+        return failures
 
     def teardown_databases(self, old_config: Any, **kwargs: Any) -> None:
         close_all()

@@ -10,7 +10,7 @@ import threading
 from functools import partial
 
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 
 from django_evergreen.bridge import run_sync
 from tests.app.models import Author

@@ -100,6 +100,25 @@ class Sub:
 
 
 @dataclass(frozen=True)
+class Count:
+    """
+    Note how many statements are sent.
+    """
+
+    steps: Steps
+
+
+@dataclass(frozen=True)
+class Capture:
+    """
+    Note how many callbacks wait for a commit; perhaps call them.
+    """
+
+    steps: Steps
+    execute: bool
+
+
+@dataclass(frozen=True)
 class Switch:
     """
     Go elsewhere: from async code to sync code in the "bridge", in a thread by

@@ -5,7 +5,6 @@ What is still there after tests: rows, tasks, threads, connections.
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 import time
 from contextvars import Context
@@ -76,9 +75,7 @@ def until_nothing(find):
     """
     deadline = time.monotonic() + PATIENCE
     while (found := find()) and time.monotonic() < deadline:
-        # Exceptions that were raised refer to who waits.
-        gc.collect()
-        time.sleep(0.01)
+        time.sleep(0.005)
     return found
 
 

@@ -16,13 +16,15 @@ from django_evergreen.db import aon_commit
 from tests.app.models import Author, Tag
 
 from .leftovers import leave, verdict
-from .lines import Undo
+from .lines import ANY_NUMBER, Undo
 from .programs import (
     Ask,
     Atomic,
     Broken,
+    Capture,
     Change,
     CleanUp,
+    Count,
     Delete,
     Enter,
     Expect,
@@ -102,6 +104,15 @@ def take_nested(line, step):
         case Sub(steps):
             with line.owner.subTest(place=line.place):
                 take_steps(line, steps)
+        case Count(steps):
+            with line.owner.assertNumQueries(ANY_NUMBER) as context:
+                take_steps(line, steps)
+            line.note(len(context.captured_queries))
+        case Capture(steps, execute):
+            capture = line.owner.captureOnCommitCallbacks
+            with capture(execute=execute) as callbacks:
+                take_steps(line, steps)
+            line.note(len(callbacks))
         case Switch(steps, "await") if not line.run.is_twin:
             async_to_sync(atake_steps)(line, steps)
         case Switch(steps) | Timeout(steps):
@@ -194,6 +205,15 @@ async def atake_nested(line, step):
         case Sub(steps):
             with line.owner.subTest(place=line.place):
                 await atake_steps(line, steps)
+        case Count(steps):
+            async with line.owner.assertNumQueries(ANY_NUMBER) as context:
+                await atake_steps(line, steps)
+            line.note(len(context.captured_queries))
+        case Capture(steps, execute):
+            capture = line.owner.captureOnCommitCallbacks
+            async with capture(execute=execute) as callbacks:
+                await atake_steps(line, steps)
+            line.note(len(callbacks))
         case Switch(steps, to):
             await SWITCHES[to](take_steps, line, steps)
         case Timeout(steps):

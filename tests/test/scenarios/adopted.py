@@ -150,10 +150,10 @@ class DecoratedTests(SimpleTestCase):
         await asyncio.sleep(0)
         self.assertEqual(settings.APPEND_SLASH, "of the test")
 
-    @mock.patch.object(settings, "APPEND_SLASH", "patched")
-    async def test_mock(self):
+    @mock.patch(f"{__name__}.note_loop")
+    async def test_mock(self, patched):
         await asyncio.sleep(0)
-        self.assertEqual(settings.APPEND_SLASH, "patched")
+        self.assertIs(note_loop, patched)
 
     @skip("a reason")
     async def test_skipped(self):

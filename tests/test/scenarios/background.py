@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
-from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 from django.test import override_settings
 
 from django_evergreen.bridge import run_sync
 from django_evergreen.test import AsyncTestCase, AsyncTransactionTestCase
+from django_evergreen.test._clients import AsyncClient, Client
 from tests.app.models import Author
 
 from . import shop
-from .leaks import query_endlessly
 
+IN_THREAD = "tests.test.scenarios.shop.middleware_of_sync_code"
 kept = []
-errors = []
 
 
 class Quick:
@@ -132,100 +129,57 @@ class Views(Quick, AsyncTestCase):
         self.assertEqual(Author.objects.count(), 0)
 
 
-class Threads(Quick):
-    async def start(self, fn):
-        """
-        Call a function in a thread, which waits in it for `may_go_on`.
-        """
-        cls = type(self)
-        cls.may_go_on, cls.is_over = threading.Event(), threading.Event()
-        loop, begun = asyncio.get_running_loop(), asyncio.Event()
+@override_settings(ROOT_URLCONF="tests.test.scenarios.shop")
+class WaitingClients(Quick, AsyncTestCase):
+    async def test_a_waits_for_the_tasks_of_the_view(self):
+        client = AsyncClient(wait_for_tasks=True)
+        response = await client.get("/subscribe/")
+        self.assertEqual(response.status_code, 200)
+        self.assertEqual(await Author.objects.acount(), 3)
 
-        def work():
-            try:
-                fn(lambda: loop.call_soon_threadsafe(begun.set))
-            except BaseException as error:
-                errors.append(error)
-            finally:
-                cls.is_over.set()
+    test_b_clean = Quick.check_clean
 
-        kept.append(asyncio.create_task(sync_to_async(work)(), name="in a thread"))
-        await begun.wait()
+    async def test_c_does_not_wait(self):
+        await AsyncClient().get("/pay/")
+        self.assertFalse(shop.kept[-1].done())
+        shop.kept[-1].cancel()
 
-    async def check_refused(self):
-        """
-        Let the thread of the test before write.
-        """
-        errors.clear()
-        self.may_go_on.set()
-        self.assertTrue(await asyncio.to_thread(self.is_over.wait, 20))
-        self.assertEqual([type(e).__name__ for e in errors], [self.refusal])
-        self.assertIn("was not sent", str(errors[0]))
-        await self.check_clean()
+    test_d_clean = Quick.check_clean
 
-    async def test_a_first_query_is_late(self):
-        def write_later(begin):
-            begin()
-            self.may_go_on.wait(20)
-            Author.objects.create(name="late")
+    async def test_e_waits_below_middleware_in_a_thread(self):
+        client = AsyncClient(wait_for_tasks=True)
+        with self.settings(MIDDLEWARE=[IN_THREAD]):
+            await client.get("/nap/")
+        self.assertTrue(shop.kept[-1].done())
 
-        await self.start(write_later)
+    test_f_clean = Quick.check_clean
 
-    test_b_clean = check_refused
-
-    async def test_c_second_query_is_late(self):
-        def write_now_and_later(begin):
-            Author.objects.create(name="in time")
-            begin()
-            self.may_go_on.wait(20)
-            Author.objects.create(name="late")
-
-        await self.start(write_now_and_later)
-
-    test_d_clean = check_refused
-
-    async def test_e_late_in_a_transaction(self):
-        def write_in_transaction(begin):
-            with transaction.atomic():
-                Author.objects.create(name="in time")
-                begin()
-                self.may_go_on.wait(20)
-                Author.objects.create(name="late")
-
-        await self.start(write_in_transaction)
-
-    test_f_clean = check_refused
-
-    async def test_g_in_a_query(self):
-        def query(begin):
-            begin()
-            query_endlessly()
-
-        await self.start(query)
-
-    async def test_h_clean(self):
-        self.assertTrue(await asyncio.to_thread(self.is_over.wait, 20))
-        await self.check_clean()
-
-    async def test_i_executor_of_ones_own(self):
-        executor = ThreadPoolExecutor(1)
-        count = sync_to_async(
-            Author.objects.count, thread_sensitive=False, executor=executor
+    async def test_g_waits_for_no_other_tasks(self):
+        beside = asyncio.create_task(shop.send_receipt())
+        first, second = AsyncClient(wait_for_tasks=True), AsyncClient()
+        await asyncio.gather(first.get("/subscribe/"), second.get("/pay/"))
+        self.assertEqual(await Author.objects.filter(name="mailed").acount(), 2)
+        (receipt,) = (
+            t for t in shop.kept if t.get_name() == "receipt" and not t.done()
         )
-        self.assertEqual(await count(), 0)
-        await Author.objects.acreate(name="x")
-        self.assertEqual(await count(), 1)
-        kept.append(executor)
+        self.assertFalse(beside.done())
+        beside.cancel()
+        receipt.cancel()
+
+    test_h_clean = Quick.check_clean
+
+    async def test_i_sync_client(self):
+        client = Client(wait_for_tasks=True)
+        await run_sync(client.get, "/subscribe/")
+        self.assertEqual(await Author.objects.acount(), 3)
 
     test_j_clean = Quick.check_clean
 
+    def test_k_sync_test(self):
+        Client(wait_for_tasks=True).get("/subscribe/")
+        self.assertEqual(Author.objects.count(), 3)
 
-class ThreadsOfRollback(Threads, AsyncTestCase):
-    refusal = "WorkOfEndedTest"
-
-
-class ThreadsOfFlush(Threads, AsyncTransactionTestCase):
-    refusal = "WorkOfEndedTest"
+    test_l_clean = Quick.check_clean
 
 
 class Tasks(Quick):

@@ -25,6 +25,24 @@ async def pay(request):
     return HttpResponse("paid")
 
 
+async def send_mails(left):
+    await asyncio.sleep(0.01)
+    await Author.objects.acreate(name="mailed")
+    if left:
+        kept.append(asyncio.create_task(send_mails(left - 1)))
+
+
+async def subscribe(request):
+    await Author.objects.acreate(name="subscribed")
+    kept.append(asyncio.create_task(send_mails(1)))
+    return HttpResponse("subscribed")
+
+
+async def nap(request):
+    kept.append(asyncio.create_task(asyncio.sleep(0.05)))
+    return HttpResponse("napping")
+
+
 async def wait_for_payment(request):
     await asyncio.sleep(3600)  # payment
     return HttpResponse("paid")
@@ -52,5 +70,7 @@ class Client:
 
 urlpatterns = [
     path("pay/", pay),
+    path("subscribe/", subscribe),
+    path("nap/", nap),
     path("wait/", wait_for_payment),
 ]
