@@ -171,8 +171,8 @@ def registering(place):
     if place.in_test:
         found += [st.builds(Sub, steps(place.inside()))]
     if place.in_test and place.may_count:
-        # In a thread, Django can't quote the parameters for the log: on SQLite that is a
-        # query, too.
+        # In a thread, Django can't quote the parameters for the log: on SQLite that is
+        # a query, too.
         found += [st.builds(Count, steps(place.inside(has_threads=False)))]
     if place.in_test and place.is_rolled_back:
         found += [st.builds(Capture, steps(place.inside()), st.booleans())]
