@@ -144,6 +144,11 @@ def test_an_unknown_loop_scope_is_refused():
         type("Wrong", (AsyncTestCase,), {"loop_scope": "module"})
 
 
+def test_an_unknown_policy_is_refused():
+    with pytest.raises(TypeError, match=r"'forgive'.*'fail', 'wait', 'cancel'"):
+        type("Wrong", (AsyncTestCase,), {"leftovers": "forgive"})
+
+
 def test_async_test_that_is_run_past_its_call_is_refused():
     class Test(AsyncSimpleTestCase):
         async def test(self):

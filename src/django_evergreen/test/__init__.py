@@ -11,17 +11,20 @@ from ._cases import (
     AsyncTestMixin,
     AsyncTransactionTestCase,
 )
+from ._clients import AsyncClient, Client
 from ._deadline import TestTimeout
 from ._leftovers import Leftover
 from ._owners import WorkOfEndedTest
 from ._report import LeftoversFound
 
 __all__ = [
+    "AsyncClient",
     "AsyncDatabaseTeardownTestCase",
     "AsyncSimpleTestCase",
     "AsyncTestCase",
     "AsyncTestMixin",
     "AsyncTransactionTestCase",
+    "Client",
     "Leftover",
     "LeftoversFound",
     "TestTimeout",
@@ -29,11 +32,13 @@ __all__ = [
 ]
 
 for _public in (
+    AsyncClient,
     AsyncDatabaseTeardownTestCase,
     AsyncSimpleTestCase,
     AsyncTestCase,
     AsyncTestMixin,
     AsyncTransactionTestCase,
+    Client,
     Leftover,
 ):
     _public.__module__ = __name__

@@ -21,6 +21,7 @@ from ..db._moving import move_scope
 from ._engine import Engine, close_idle_connections
 from ._options import option
 from ._owners import Owner
+from ._settling import DRAIN_TIMEOUTS
 from ._sharing import forget_transactions
 
 # The hooks of unittest which call nothing that they get back, and what to define.
@@ -59,12 +60,12 @@ def prepare(cls: Any) -> None:
                 f"would await: call it `async def {remedy}()`."
             )
             raise TypeError(msg)
-    if (cls.__dict__.get("loop_scope") or "session") not in SCOPES:
-        msg = (
-            f"{cls.__qualname__}.loop_scope is {cls.loop_scope!r}. It can be "
-            f"{', '.join(map(repr, SCOPES))}."
-        )
-        raise TypeError(msg)
+    for name, choices in (("loop_scope", SCOPES), ("leftovers", DRAIN_TIMEOUTS)):
+        value = cls.__dict__.get(name)
+        if value is not None and value not in choices:
+            known = ", ".join(map(repr, choices))
+            msg = f"{cls.__qualname__}.{name} is {value!r}. It can be {known}."
+            raise TypeError(msg)
     for name in ("setUpClass", "tearDownClass"):
         hook = _find(cls, name)
         if not hasattr(hook, "runs_in_engine"):

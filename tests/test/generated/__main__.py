@@ -1,8 +1,9 @@
 """
 Makes up test modules, and runs them until one differs from its sync twin.
 
-``python -m tests.test.generated FILE EXAMPLES`` writes to the file, as JSON, what was
-found, and how much was tried.
+``python -m tests.test.generated FILE 200`` tries 200, and writes to the file, as JSON,
+what was found and how much was tried; the program in it can be given, in a file, in
+place of the number.
 """
 
 from __future__ import annotations
@@ -10,18 +11,20 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
+import shutil
 import sys
 import threading
 import time
 import traceback
 from collections import Counter
 from pathlib import Path
+from pprint import pformat
 
 import django
 from django.conf import settings as project
 
 # Seconds for one module; and to find a smaller one, when one has failed.
-DEADLINE, SHRINK_TIMEOUT = 40, 20
+DEADLINE, SHRINK_TIMEOUT = 60, 30
 
 
 def configure():
@@ -34,8 +37,8 @@ def configure():
     project.MIDDLEWARE = []
     database = project.DATABASES["default"]
     if "sqlite" in database["ENGINE"]:
-        # A transaction that reads and then writes can't fail by another one.
         database["OPTIONS"] = {
+            # Who reads and then writes can't be refused because of others.
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA synchronous = OFF",
         }
@@ -47,23 +50,22 @@ class Watchdog:
     Ends the process with a report when a module hangs.
     """
 
-    def __init__(self):
-        self.program = None
-        self._may_rest = threading.Event()
+    def __init__(self, program):
+        self._program = program
+        self._is_done = threading.Event()
 
     def __enter__(self):
-        self._may_rest.clear()
-        threading.Thread(target=self._watch, daemon=True, name="watchdog").start()
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self):
-        if not self._may_rest.wait(DEADLINE):
-            print(f"It hangs:\n{self.program}", flush=True)
+        if not self._is_done.wait(DEADLINE):
+            print(f"It hangs:\n{pformat(self._program)}", flush=True)
             faulthandler.dump_traceback(sys.stdout)
             sys.stdout.flush()
             os._exit(1)
 
     def __exit__(self, *args):
-        self._may_rest.set()
+        self._is_done.set()
 
 
 class Search:
@@ -78,20 +80,18 @@ class Search:
         # Steps that were taken, and statuses of tests.
         self.seen = Counter()
         self._give_up_at = None
-        self._watchdog = Watchdog()
 
     def check(self, program):
         from .checks import problems_of
 
         if self._give_up_at is not None and time.monotonic() > self._give_up_at:
             return
-        self._watchdog.program = program
-        with self._watchdog:
+        self.tried += 1
+        with Watchdog(program):
             try:
                 problems = problems_of(program, self.seen)
             except Exception:
                 problems = [traceback.format_exc()]
-        self.tried += 1
         if problems:
             self.problems, self.program = problems, program
             self._give_up_at = self._give_up_at or time.monotonic() + SHRINK_TIMEOUT
@@ -117,28 +117,36 @@ class Search:
             if not self.problems:
                 raise
 
+    def run_file(self, name):
+        from . import programs
+
+        self.check(eval(Path(name).read_text(), vars(programs)))  # noqa: S307
+
 
 def main():
-    file, examples = sys.argv[1:]
+    file, what = sys.argv[1:]
     configure()
     from .checks import Runner
 
     runner = Runner(verbosity=0, interactive=False)
     databases = runner.setup_databases(aliases={"default"})
-    search = Search()
-    began = time.monotonic()
+    search, began = Search(), time.monotonic()
     try:
-        search.run(int(examples))
+        if what.isdigit():
+            search.run(int(what))
+        else:
+            search.run_file(what)
     finally:
         runner.teardown_databases(databases)
-    found = {
-        "tried": search.tried,
-        "seconds": time.monotonic() - began,
-        "seen": search.seen,
-        "problems": search.problems,
-        "program": repr(search.program),
-    }
-    Path(file).write_text(json.dumps(found))
+        shutil.rmtree(getattr(project, "DIRECTORY", ""), ignore_errors=True)
+        found = {
+            "tried": search.tried,
+            "seconds": time.monotonic() - began,
+            "seen": search.seen,
+            "problems": search.problems,
+            "program": pformat(search.program),
+        }
+        Path(file).write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ ASYNC_BASES = {"rollback": AsyncTestCase, "flush": AsyncTransactionTestCase}
 SYNC_BASES = {"rollback": TestCase, "flush": TransactionTestCase}
 
 # Seconds for a test: for one that hangs on purpose, and for others.
-SHORT, LONG = 0.05, 20.0
+SHORT, LONG = 0.05, 10.0
 # Seconds for leftovers that end by themselves, and for those that end as told.
 DRAIN_TIMEOUTS = {"ended": 30.0, "cancelled": 0.0, "abandoned": 0.0}
 NOTHING = Hook((), is_async=False)

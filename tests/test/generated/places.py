@@ -49,8 +49,8 @@ class Place:
     has_threads: bool = True
     may_write: bool = True
     may_fail: bool = True
-    # Break the transaction for good. Where a task or a thread joins one that others
-    # have broken, it's told so earlier than by Django.
+    # Break the transaction for good. Who has joined one that is broken, or was joined
+    # by others, is told so where Django rolls back silently.
     may_break: bool = False
     # Nothing queries in the background.
     may_count: bool = False
@@ -95,8 +95,8 @@ def kinds(place):
 
 def of_test(place):
     found = [st.just(Change())]
-    if place.may_write and (paths := paths_in(place)):
-        found += [st.builds(Request, st.sampled_from(paths))]
+    if place.may_write:
+        found += [st.builds(Request, st.sampled_from(paths_in(place)))]
     if place.may_break:
         found += [st.just(Broken())]
     if place.code == "async" and not (place.in_branch or place.in_block):
@@ -108,8 +108,9 @@ def paths_in(place):
     """
     Return the views that can be asked: a sync one needs the main thread.
     """
-    has_loop = place.code not in ("sync", "other thread")
-    return ["/sync/"] * place.may_use_main_thread + ["/async/"] * has_loop
+    if place.code in ("sync", "other thread"):
+        return ["/sync/"]
+    return ["/async/", *["/sync/"] * place.may_use_main_thread]
 
 
 def nested(place):
@@ -123,8 +124,9 @@ def nested(place):
         found += [
             st.builds(Switch, steps(place.inside(code="bridge")), st.just("bridge"))
         ]
+        if place.has_threads:
+            found += into_threads(place)
         if not place.may_break:
-            found += into_threads(place) if place.has_threads else []
             found += [parallel(place)] * 4
     if place.code in ("bridge", "thread"):
         back = place.inside(code="async")

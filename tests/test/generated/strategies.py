@@ -44,6 +44,7 @@ class Nature:
     def place(self, code, **changes):
         return Place(
             code,
+            has_threads=not self.may_break,
             may_break=self.may_break,
             may_count=self.fate != "ended",
             is_rolled_back=self.kind == "rollback",

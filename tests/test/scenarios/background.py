@@ -12,8 +12,12 @@ from django.db import connection, transaction
 from django.test import override_settings
 
 from django_evergreen.bridge import run_sync
-from django_evergreen.test import AsyncTestCase, AsyncTransactionTestCase
-from django_evergreen.test._clients import AsyncClient, Client
+from django_evergreen.test import (
+    AsyncClient,
+    AsyncTestCase,
+    AsyncTransactionTestCase,
+    Client,
+)
 from tests.app.models import Author
 
 from . import shop
