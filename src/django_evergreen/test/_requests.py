@@ -19,6 +19,9 @@ def _begin(scope: Any = None, environ: Any = None, **kwargs: Any) -> None:
         # Of ASGI, or what Django's AsyncClient has for it.
         query: Any = scope.get("query_string") or ""
         method, path = scope.get("method"), scope.get("path")
+    elif environ is None:
+        # Sent by a test.
+        return
     else:
         query = environ.get("QUERY_STRING") or ""
         method, path = environ.get("REQUEST_METHOD"), environ.get("PATH_INFO")

@@ -71,8 +71,9 @@ class Nature:
     def _may_hang(self, name):
         if self.fate != "abandoned":
             return "stubborn" not in name
-        if "transaction" in name and self.kind == "flush":
-            # Hooks would be in the transaction that it leaves behind.
+        if "transaction" in name:
+            # Hooks would be in the transaction that it leaves behind, or wait for its
+            # end.
             return "stubborn" in name and not set(self.hooks) & set(HOOKS_OF_TEST)
         return "stubborn" in name or name == "sleeps"
 
