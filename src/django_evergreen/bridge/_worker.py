@@ -21,6 +21,10 @@ from ._switch import check_may_switch, suspend
 CANCEL_TIMEOUT = 5.0
 
 
+# Seconds between two interruptions of it: at first, and at the most.
+INSIST_FIRST, INSIST_LAST = 0.01, 0.5
+
+
 class _Job:
     """
     One call: made by a task, executed by the thread.
@@ -46,6 +50,28 @@ class _Job:
         self.is_cancelled = self.was_run = False
         # Set on the loop's thread.
         self.finished = False
+
+
+class _Insisting:
+    """
+    Interrupts a job again and again: an interruption is lost that comes when the job
+    runs, but has not yet begun what can be interrupted.
+    """
+
+    def __init__(
+        self, worker: Worker, job: _Job, interrupt: Callable[[], None]
+    ) -> None:
+        self._worker, self._job, self._interrupt = worker, job, interrupt
+        self._delay = INSIST_FIRST
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        self.timer = self._worker.hub.call_later(self._delay, self._again)
+
+    def _again(self) -> None:
+        self._worker._stop(self._job, self._interrupt)
+        self._delay = min(2 * self._delay, INSIST_LAST)
+        self._set_timer()
 
 
 class Worker:
@@ -95,7 +121,7 @@ class Worker:
             if not job.finished:
                 if not absorbed:
                     self._stop(job, interrupt)
-                self._wait_for_end(job)
+                self._wait_for_end(job, None if absorbed else interrupt)
             self.passed_over = job.finished and not job.was_run
             if not absorbed or not job.finished:
                 raise
@@ -122,13 +148,16 @@ class Worker:
             job.error = None
             del error
 
-    def _wait_for_end(self, job: _Job) -> None:
+    def _wait_for_end(self, job: _Job, interrupt: Callable[[], None] | None) -> None:
         job.waiter = waiter = self.hub.new_waiter()
         timer = self.hub.call_later(CANCEL_TIMEOUT, partial(wake, waiter))
+        insisting = None if interrupt is None else _Insisting(self, job, interrupt)
         try:
             suspend(self.hub.shielded(waiter))
         finally:
             timer.cancel()
+            if insisting is not None:
+                insisting.timer.cancel()
             self.lost = not job.finished
 
     def post(self, fn: Callable[[], Any]) -> None:

@@ -22,6 +22,7 @@ from django.db import (
     connections,
     transaction,
 )
+from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
@@ -130,6 +131,34 @@ async def test_cancelled_statement_is_interrupted(db):
     assert time.monotonic() - started < 0.1
     assert await run_sync(sql, "SELECT 1") == 1
     assert statistics().size == 1
+
+
+async def test_statement_that_is_cancelled_before_it_begins_is_interrupted(
+    db, monkeypatch
+):
+    """
+    SQLite forgets an interruption that comes too early.
+    """
+    may_begin, events = threading.Event(), []
+    execute = SQLiteCursorWrapper.execute
+
+    def execute_late(self, query, *params):
+        if "RECURSIVE" in query:
+            events.append("about to begin")
+            may_begin.wait(10)
+        return execute(self, query, *params)
+
+    monkeypatch.setattr(SQLiteCursorWrapper, "execute", execute_late)
+    task = asyncio.create_task(run_sync(sql, COUNT, 10**12))
+    while not events:
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    may_begin.set()
+    async with asyncio.timeout(4):
+        await asyncio.wait([task])
+    assert task.cancelled()
+    assert statistics().idle == statistics().size == 1
 
 
 async def test_cancelled_statement_in_a_transaction_rolls_back(db):

@@ -49,8 +49,8 @@ class Place:
     has_threads: bool = True
     may_write: bool = True
     may_fail: bool = True
-    # Break the transaction for good. Who has joined one that is broken, or was joined
-    # by others, is told so where Django rolls back silently.
+    # Break the transaction for good. Where tasks or threads have joined one, as those
+    # of requests do, they are told so where Django rolls back silently.
     may_break: bool = False
     # Nothing queries in the background.
     may_count: bool = False
@@ -95,7 +95,7 @@ def kinds(place):
 
 def of_test(place):
     found = [st.just(Change())]
-    if place.may_write:
+    if place.may_write and not place.may_break:
         found += [st.builds(Request, st.sampled_from(paths_in(place)))]
     if place.may_break:
         found += [st.just(Broken())]
