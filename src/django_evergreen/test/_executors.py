@@ -19,6 +19,9 @@ from ._owners import Owner, current_owner, started_at
 from ._sharing import use_shared_wrappers
 from ._sites import Site
 
+# Seconds for all threads of an executor to end.
+JOIN_TIMEOUT = 1.0
+
 
 class Job:
     """
@@ -122,9 +125,14 @@ class DaemonExecutor(ThreadPoolExecutor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """
-        Let each thread end when it has nothing left to do. Waits for none.
+        Let each thread end when it has nothing left to do. Waits a moment for them, as
+        their connections can be closed then.
         """
         with self._lock:
-            for _ in self.workers:
-                self._queue.put(None)
+            workers = tuple(self.workers)
             self.workers.clear()
+        for _ in workers:
+            self._queue.put(None)
+        deadline = now() + JOIN_TIMEOUT
+        for worker in workers:
+            worker.join(max(0.0, deadline - now()))
