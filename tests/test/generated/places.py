@@ -94,9 +94,9 @@ def kinds(place):
 
 
 def of_test(place):
-    found = [st.just(Change())]
-    if place.may_write and not place.may_break:
-        found += [st.builds(Request, st.sampled_from(paths_in(place)))]
+    found = [] if place.in_branch else [st.just(Change())]
+    if place.may_write and (paths := paths_in(place)):
+        found += [st.builds(Request, st.sampled_from(paths))]
     if place.may_break:
         found += [st.just(Broken())]
     if place.code == "async" and not (place.in_branch or place.in_block):
@@ -106,11 +106,14 @@ def of_test(place):
 
 def paths_in(place):
     """
-    Return the views that can be asked: a sync one needs the main thread.
+    Return the views that can be requested.
     """
-    if place.code in ("sync", "other thread"):
-        return ["/sync/"]
-    return ["/async/", *["/sync/"] * place.may_use_main_thread]
+    if place.may_break or not place.may_use_main_thread:
+        return []
+    return ["/sync/"] if place.code in ("sync", "other thread") else PATHS
+
+
+PATHS = ["/sync/", "/async/"]
 
 
 def nested(place):
@@ -150,7 +153,9 @@ def into_threads(place):
 
 
 def parallel(place):
-    branch = place.inside(in_branch=True, in_block=False)
+    # A block around all branches is not one of them.
+    in_block = place.in_branch and place.in_block
+    branch = place.inside(in_branch=True, in_block=in_block)
     branches = st.lists(steps(branch), min_size=2, max_size=3).map(tuple)
     return st.builds(Parallel, branches, st.sampled_from(["gather", "group"]))
 
