@@ -20,6 +20,7 @@ import django_evergreen
 SRC = Path(django_evergreen.__file__).parent
 PUBLIC = [
     "django_evergreen",
+    "django_evergreen.asgi",
     "django_evergreen.bridge",
     "django_evergreen.db",
     "django_evergreen.test",
@@ -29,8 +30,12 @@ PUBLIC = [
 LAYERS = {
     "exceptions": set(),
     "bridge": {"exceptions"},
-    "db": {"exceptions", "bridge", "db"},
-    "patches": {"exceptions", "bridge", "db", "patches"},
+    "conf": {"exceptions"},
+    "_placing": {"exceptions", "conf"},
+    "db": {"exceptions", "conf", "bridge", "db"},
+    "patches": {"exceptions", "conf", "_placing", "bridge", "db", "patches"},
+    "asgi": {"exceptions", "conf", "_placing", "bridge", "db", "patches"},
+    "cache": {"exceptions", "conf", "bridge"},
     "checks": {"exceptions", "bridge", "db", "patches", "apps"},
     "apps": {"exceptions", "bridge", "db", "patches", "checks"},
     "test": {"exceptions", "bridge", "db", "patches", "test"},
@@ -93,7 +98,7 @@ def test_all_is_sorted_and_complete(name):
         for key, value in vars(module).items()
         if not key.startswith("_")
         and not inspect.ismodule(value)
-        and key not in ("annotations", "apps", "checks")
+        and key not in ("TYPE_CHECKING", "annotations", "apps", "checks")
     }
     assert public | {"__version__"} == {*module.__all__, "__version__"}
 

@@ -128,7 +128,7 @@ def _perform(
         if handled is None:
             g.result = fn(*args, **kwargs)
         else:
-            g.result = _call_while_handling(handled, fn, args, kwargs)
+            g.result = call_while_handling(handled, fn, args, kwargs)
     except BaseException as error:
         # Trim this frame.
         traceback = error.__traceback__
@@ -136,7 +136,7 @@ def _perform(
         g.raised = error
 
 
-def _call_while_handling(
+def call_while_handling(
     handled: BaseException,
     fn: Callable[..., Any],
     args: tuple[Any, ...],

@@ -19,6 +19,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from ..bridge._loops import current_hub, running_loop
 from ..bridge._switch import in_bridge
+from ._errands import errand_for
 from ._errors import TransactionEnded, TransactionRolledBack
 from ._finishing import FINISH_TIMEOUT, Finishing
 from ._threads import on_loop_of
@@ -48,6 +49,9 @@ def enter(original: Method, atomic: Any, entered_at: Location) -> None:
     Suspends: yes. Raises :exc:`TransactionEnded`, :exc:`TransactionDeadlock`.
     """
     alias = atomic.using or DEFAULT_DB_ALIAS
+    if (errand := errand_for(alias)) is not None:
+        errand.call(enter, original, atomic, entered_at)
+        return
     outer = current_block(alias)
     if outer is not None and _is_ours(outer):
         _enter_inside(original, atomic, outer, entered_at)
@@ -123,6 +127,8 @@ def exit_(original: Method, atomic: Any, error: BaseException | None) -> Any:
     Suspends: yes. On cancellation: goes on, for FINISH_TIMEOUT at most; the
     second one closes the connection. Raises also :exc:`TransactionRolledBack`.
     """
+    if (errand := errand_for(atomic.using or DEFAULT_DB_ALIAS)) is not None:
+        return errand.call(exit_, original, atomic, error)
     block = _block_entered_by(atomic)
     if block is None or block.transaction.scope is None:
         return _call(original, atomic, error)

@@ -14,6 +14,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from ..bridge import in_bridge, run_sync
 from ..bridge._loops import running_loop
 from ..exceptions import NotInBridge
+from ._errands import current_errand, current_thread
 
 Hook = Callable[[], object] | Callable[[], Awaitable[object]]
 
@@ -23,7 +24,7 @@ def as_commit_hook(fn: Any) -> Any:
     Return what Django can call: it awaits ``fn`` if that is a coroutine function.
     """
     if not iscoroutinefunction(fn):
-        return fn
+        return fn if current_errand() is None else _in_thread(fn)
 
     @functools.wraps(_named(fn))
     def run_hook() -> None:
@@ -32,7 +33,25 @@ def as_commit_hook(fn: Any) -> Any:
         # In the bridge, where tasks run their hooks, it awaits on the same loop.
         async_to_sync(fn)()
 
-    run_hook.coroutine_function = fn  # type: ignore[attr-defined]
+    run_hook.given = fn  # type: ignore[attr-defined]
+    return run_hook
+
+
+def _in_thread(fn: Any) -> Any:
+    """
+    Return a hook for a function that comes from a thread, as it may block.
+    """
+    thread = current_thread.get()
+    assert thread is not None
+
+    @functools.wraps(_named(fn))
+    def run_hook() -> None:
+        if in_bridge():
+            thread.perform(fn)
+        else:
+            fn()
+
+    run_hook.given = fn  # type: ignore[attr-defined]
     return run_hook
 
 
@@ -40,7 +59,7 @@ def as_given(hook: Any) -> Any:
     """
     Return what :func:`as_commit_hook` was called with.
     """
-    return getattr(hook, "coroutine_function", hook)
+    return getattr(hook, "given", hook)
 
 
 def _named(fn: Any) -> Any:

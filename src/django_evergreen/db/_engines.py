@@ -18,6 +18,14 @@ PREFIX = "django_evergreen.db.backends."
 ENGINES = {"postgresql": PREFIX + "postgresql", "sqlite": PREFIX + "sqlite3"}
 
 
+def is_ours(alias: str) -> bool:
+    """
+    Return whether a database has an engine of this package.
+    """
+    engine = connections.settings[alias]["ENGINE"]
+    return isinstance(engine, str) and engine.startswith(PREFIX)
+
+
 def check_app_is_installed() -> None:
     """
     Refuse to connect for async code without the patches: tasks would share

@@ -12,6 +12,7 @@ from django.db.utils import NotSupportedError
 
 from ..bridge import in_bridge, run_sync
 from ..exceptions import NotInBridge
+from ._errands import current_errand
 from ._scopes import Scope, current_scope, replace_scope
 from ._transactions import Block, is_in_test, swap_blocks
 from ._wrapper import ScopedWrapper
@@ -29,11 +30,17 @@ class _BridgeBlock:
         raise NotImplementedError
 
     def __enter__(self) -> None:
+        if (errand := current_errand()) is not None:
+            errand.call(self._enter)
+            return
         self._check("with")
         self._enter()
 
     def __exit__(self, *exc_info: object) -> None:
-        self._exit()
+        if (errand := current_errand()) is not None:
+            errand.call(self._exit)
+        else:
+            self._exit()
 
     async def __aenter__(self) -> None:
         await run_sync(self._enter)

@@ -116,6 +116,8 @@ class LeasingWrapper(TransactionalWrapper):
     def _close(self) -> Any:
         if self._lease is None:
             return super()._close()
+        if (errand := self.errand()) is not None:
+            return errand.call(self._close)
         if self.is_lent():
             self._hand_back()
             return None

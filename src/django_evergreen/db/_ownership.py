@@ -10,6 +10,7 @@ from django.db import DatabaseError, connections
 
 from ..bridge._loops import current_task, running_loop
 from . import _transactions
+from ._errands import Errand, current_errand
 from ._hooks import BackendHooks, ConnectionState
 from ._pool import Pooled
 
@@ -42,6 +43,17 @@ class OwnedWrapper(BackendHooks):
             return False
         of_threads = getattr(connections._connections, "of_threads", None)
         return getattr(of_threads, self.alias, None) is not self
+
+    def errand(self) -> Errand | None:
+        """
+        Return the errand on which this thread uses the wrapper, if it is on one.
+        """
+        errand = current_errand()
+        if errand is None or self._scope is None or running_loop() is not None:
+            return None
+        block = _transactions.current_block(self.alias)
+        is_joined = block is not None and block.transaction.wrapper is self
+        return errand if is_joined or errand.scope is self._scope else None
 
     def is_lent(self) -> bool:
         """
@@ -76,7 +88,7 @@ class OwnedWrapper(BackendHooks):
         if block is not None and block.transaction.wrapper is self:
             block.check_usable()
             return
-        if self.is_lent():
+        if self.errand() is not None or self.is_lent():
             return
         msg = (
             f"The connection {self.alias!r} of {self._scope!r} can be used only by "

@@ -22,6 +22,7 @@ from ._admission import admit
 from ._atomic import roll_back_abandoned
 from ._cursors import restore_and_give_back
 from ._engines import forbid_in_tasks
+from ._errands import errand_for
 from ._wrapper import ScopedWrapper
 
 logger = logging.getLogger("django_evergreen.scopes")
@@ -253,6 +254,8 @@ class ScopedStorage:
     def __getattr__(self, alias: str) -> Any:
         # The first look is for threads, which shall not pay for tasks.
         scope = None if running_loop() is None else current_scope()
+        if scope is None and (errand := errand_for(alias)) is not None:
+            scope = errand.scope
         if scope is None:
             if not _transactions.is_inside_any():
                 return getattr(self.of_threads, alias)
@@ -277,25 +280,34 @@ class ScopedStorage:
         if block is not None:
             wrapper = scope.wrappers[alias] = _transactions.join(block)
             return wrapper
-        spares = spare_wrappers(scope.hub, alias)
-        if not spares:
+        try:
+            wrapper = spare_wrappers(scope.hub, alias).pop()
+        except IndexError:
             raise AttributeError(alias) from None
-        scope.adopt(alias, wrapper := spares.pop())
+        scope.adopt(alias, wrapper)
         return wrapper
 
     def __setattr__(self, alias: str, wrapper: Any) -> None:
-        scope = current_scope()
+        scope = _scope_for(alias)
         if scope is None:
             setattr(self.of_threads, alias, wrapper)
         else:
             scope.adopt(alias, wrapper)
 
     def __delattr__(self, alias: str) -> None:
-        scope = current_scope()
+        scope = _scope_for(alias)
         if scope is None:
             delattr(self.of_threads, alias)
         elif scope.wrappers.pop(alias, None) is None:
             raise AttributeError(alias)
+
+
+def _scope_for(alias: str) -> Scope | None:
+    """
+    Return the scope whose connection to a database this code uses.
+    """
+    errand = errand_for(alias)
+    return current_scope() if errand is None else errand.scope
 
 
 def _has_ended(scope: Scope, alias: str) -> bool:

@@ -1,8 +1,8 @@
 """
-Threads that take part in the transaction of a task.
+Threads that take part in the transaction of a task, or work on an errand of it.
 
-The connection stays in its loop's thread: a thread that was started inside the
-transaction has each statement run there, and blocks until it's done.
+The connection stays in its loop's thread: the thread has each statement run there,
+and blocks until it's done.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _on_loop(name: str) -> Any:
             take_turn()
             return call(*args, **kwargs)
 
-        result = self._hub.run_from_thread(call_in_turn)
+        result = self._run(call_in_turn)
         return self if result is self._cursor else result
 
     method.__name__ = name
@@ -41,13 +41,13 @@ def _on_loop(name: str) -> Any:
 
 class ThreadCursor:
     """
-    A DB-API cursor, used by a thread that has joined the transaction of a task.
+    A DB-API cursor, used by a thread. ``run`` calls a function on the loop.
     """
 
-    def __init__(self, cursor: Any, wrapper: Any) -> None:
+    def __init__(self, cursor: Any, wrapper: Any, run: Callable[..., Any]) -> None:
         self._cursor = cursor
         self._wrapper = wrapper
-        self._hub: Hub = wrapper._scope.hub
+        self._run = run
 
     def _find_turn(self) -> Callable[[], None]:
         """
@@ -55,7 +55,8 @@ class ThreadCursor:
         """
         block = current_block(self._wrapper.alias)
         if block is None:
-            # It's used outside the block. The connection will refuse.
+            # It's on an errand; or used outside the block, which the connection will
+            # refuse.
             return lambda: None
         block.check_usable()
         # Who ends a block has the turn.

@@ -79,6 +79,9 @@ class TransactionalWrapper(OwnedWrapper):
     def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
         if self._scope is not None:
             self.validate_thread_sharing()
+            if (errand := self.errand()) is not None:
+                errand.call(self.set_autocommit, autocommit, *args, **kwargs)
+                return
         if autocommit and is_finishing() and self.is_lost():
             self._end_with_lost_connection()
             return
@@ -94,6 +97,16 @@ class TransactionalWrapper(OwnedWrapper):
         elif self._transaction is None and not (self.is_copy() or self.is_lent()):
             self._transaction = _transactions.Transaction(self)
             _transactions.step_in(self._transaction.enter(None))
+
+    def _commit(self) -> Any:
+        errand = self.errand()
+        commit = super()._commit
+        return commit() if errand is None else errand.call(commit)
+
+    def _rollback(self) -> Any:
+        errand = self.errand()
+        rollback = super()._rollback
+        return rollback() if errand is None else errand.call(rollback)
 
     def _drop_lost_lease(self) -> None:
         """

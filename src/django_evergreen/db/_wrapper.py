@@ -75,6 +75,9 @@ class ScopedWrapper(LeasingWrapper):
         _transactions.check_outside(self.alias, scope)
         self.validate_thread_sharing()
         if not in_bridge():
+            if (errand := self.errand()) is not None:
+                errand.call(self.connect)
+                return
             # Or DJANGO_ALLOW_ASYNC_UNSAFE, which asks for blocking.
             self._is_of_thread = self.is_lent()
             super().connect()
@@ -253,16 +256,21 @@ class ScopedWrapper(LeasingWrapper):
 
     def _cursor_of_thread(self, name: str | None) -> Any:
         """
-        Return a cursor for a thread that has joined the transaction, or that the
-        wrapper was lent to.
+        Return a cursor for a thread: one that is on an errand of this wrapper's task,
+        has joined the transaction, or was lent the wrapper.
         """
+        if (errand := self.errand()) is not None:
+            cursor = errand.call(self._cursor, name)
+            cursor.cursor = _threads.ThreadCursor(cursor.cursor, self, errand.call)
+            return cursor
         if self.is_lent():
             self._hand_back()
             return super()._cursor(name)
         # Django does it too, but with a cursor, for which the driver may wait.
         self.validate_thread_sharing()
         cursor = super()._cursor(name)
-        cursor.cursor = _threads.ThreadCursor(cursor.cursor, self)
+        run = self._scope.hub.run_from_thread
+        cursor.cursor = _threads.ThreadCursor(cursor.cursor, self, run)
         return cursor
 
     def _is_alone(self) -> bool:

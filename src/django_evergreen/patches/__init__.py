@@ -13,11 +13,13 @@ from . import (
     auth,
     cache,
     connections,
+    errors,
     evaluation,
     middleware,
     orm,
     sessions,
     signals,
+    sync_to_async,
     transactions,
 )
 from ._patch import Patch
@@ -29,6 +31,7 @@ ALL: list[Patch] = [
     for module in (
         async_unsafe,
         async_to_sync,
+        sync_to_async,
         connections,
         transactions,
         atomic_requests,
@@ -39,6 +42,7 @@ ALL: list[Patch] = [
         auth,
         cache,
         middleware,
+        errors,
     )
     for patch in module.PATCHES
 ]

@@ -26,16 +26,6 @@ def always(fn: Any) -> bool:
     return True
 
 
-def is_django_s(fn: Any) -> bool:
-    """
-    Return whether Django itself, or this package, defines the function, so that it's
-    known not to block. Code of others may do anything.
-    """
-    fn = fn.func if isinstance(fn, partial) else fn
-    module = getattr(fn, "__module__", None) or ""
-    return module.startswith(("django.", "django_evergreen."))
-
-
 def call_sites(module: str, rule: Rule = always, **options: Any) -> Patch:
     """
     Return the patch for a module's uses of ``sync_to_async``.

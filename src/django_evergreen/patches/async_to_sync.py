@@ -2,7 +2,8 @@
 ``async_to_sync`` in the bridge: wait here, on this loop, instead of failing.
 
 For asgiref 3.8 to 3.13. Outside the bridge it is asgiref's. There, it refuses
-to run in a thread whose event loop runs, as it could only block it.
+to run in a thread whose event loop runs, as it could only block it. In the thread of
+a request, the task of that awaits.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..bridge import await_, in_bridge
+from ..db._errands import current_errand
 from ._patch import Patch
 
 # Whether a thread waits in async_to_sync() for the code that runs in this
@@ -26,6 +28,8 @@ def _make(original: Any) -> Any:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         if in_bridge():
             return await_(self.awaitable(*args, **kwargs))
+        if (errand := current_errand()) is not None:
+            return errand.call(lambda: await_(self.awaitable(*args, **kwargs)))
         token = has_sync_parent.set(True)
         try:
             return original(self, *args, **kwargs)

@@ -7,12 +7,13 @@ of ``user_passes_test`` may do anything: they keep their thread.
 
 from __future__ import annotations
 
-from ._call_sites import call_sites, is_django_s
+from .._placing import runs_on_loop
+from ._call_sites import call_sites
 
 AUTH = "django.contrib.auth"
 
 PATCHES = [
-    call_sites("django.contrib.auth.backends", is_django_s, app=AUTH),
-    call_sites("django.contrib.auth.decorators", is_django_s, app=AUTH),
-    call_sites("django.contrib.auth.middleware", is_django_s, app=AUTH, until=(6, 1)),
+    call_sites("django.contrib.auth.backends", runs_on_loop, app=AUTH),
+    call_sites("django.contrib.auth.decorators", runs_on_loop, app=AUTH),
+    call_sites("django.contrib.auth.middleware", runs_on_loop, app=AUTH, until=(6, 1)),
 ]

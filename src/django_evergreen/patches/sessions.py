@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._call_sites import call_sites, is_django_s
+from .._placing import runs_on_loop
+from ._call_sites import call_sites
 
 
 def waits_for_database(fn: Any) -> bool:
-    return is_django_s(fn) and fn.__module__ != "django.contrib.sessions.backends.file"
+    return runs_on_loop(fn) and fn.__module__ != "django.contrib.sessions.backends.file"
 
 
 PATCHES = [

@@ -24,8 +24,9 @@ from typing import Any
 from asgiref.sync import SyncToAsync
 from django.core.signals import request_finished, request_started
 
+from .._placing import runs_on_loop
 from ..db._transactions import Block, swap_blocks
-from ._call_sites import call_sites, is_django_s
+from ._call_sites import call_sites
 from ._patch import Patch
 
 
@@ -70,18 +71,19 @@ def _sends_without_thread(sync_send: Any) -> bool:
     return _need_no_thread(cells[names.index("sync_receivers")].cell_contents)
 
 
-def may_finish_request(sender: Any) -> bool:
+def need_no_thread(signal: Any, sender: Any) -> bool:
     """
-    Return whether the sync receivers of ``request_finished`` may run in the bridge.
+    Return whether the sync receivers of ``request_started`` or ``request_finished`` may
+    run in the bridge.
     """
-    receivers, _ = request_finished._live_receivers(sender)
+    receivers, _ = signal._live_receivers(sender)
     return _need_no_thread(receivers)
 
 
 def _need_no_thread(receivers: list[Any]) -> bool:
     context = SyncToAsync.thread_sensitive_context.get(None)
     has_thread = context in SyncToAsync.context_to_thread_executor if context else False
-    return not has_thread and all(map(is_django_s, receivers))
+    return not has_thread and all(map(runs_on_loop, receivers))
 
 
 PATCHES = [

@@ -1,0 +1,3 @@
+"""
+A small project, served in three ways: WSGI, stock ASGI, and django-evergreen.
+"""

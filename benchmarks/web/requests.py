@@ -1,0 +1,103 @@
+"""
+CPU time of one request, in process: WSGI, stock ASGI and this package.
+
+Each way is a process of its own. They take turns, in short rounds, so that whatever
+else the machine does disturbs them alike: trust the ratios.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+from tests.postgresql_server import PostgreSQLServer
+
+from .project import WAYS
+
+
+class Worker:
+    def __init__(self, way, database):
+        self.way = way
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.web.worker", way],
+            env={**os.environ, "DATABASE": json.dumps(database)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def measure(self, path, times):
+        """
+        Return the CPU microseconds of one request.
+        """
+        self.process.stdin.write(f"{path} {times}\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            msg = f"The process of {self.way!r} has ended."
+            raise SystemExit(msg)
+        return float(line) / times * 1e6
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(30)
+
+
+def migrate(database):
+    code = (
+        "import sys, json; from benchmarks.web import project; "
+        "project.configure('wsgi', json.loads(sys.argv[1])); "
+        "from django.core.management import call_command; "
+        "call_command('migrate', verbosity=0)"
+    )
+    subprocess.run([sys.executable, "-c", code, json.dumps(database)], check=True)
+
+
+def measure(workers, rounds, times):
+    paths = {"wsgi": "/one/", "asgi": "/aone/", "evergreen": "/aone/"}
+    found = {worker.way: [] for worker in workers}
+    for number in range(-1, rounds):
+        for worker in workers[number % 3 :] + workers[: number % 3]:
+            cost = worker.measure(paths[worker.way], times)
+            if number >= 0:
+                found[worker.way].append(cost)
+    return found
+
+
+def main(rounds, times):
+    server = PostgreSQLServer()
+    server.start()
+    try:
+        database = {
+            "NAME": "postgres",
+            "USER": "postgres",
+            "HOST": server.host,
+            "PORT": server.port,
+        }
+        migrate(database)
+        workers = [Worker(way, database) for way in WAYS]
+        try:
+            found = measure(workers, rounds, times)
+        finally:
+            for worker in workers:
+                worker.close()
+    finally:
+        server.stop()
+    report(found)
+
+
+def report(found):
+    print("CPU per request: default middleware, session, user and one query")
+    medians = {way: statistics.median(costs) for way, costs in found.items()}
+    for way, title in WAYS.items():
+        print(f"  {title:20} {medians[way]:7.0f} us")
+    for other in ("wsgi", "asgi"):
+        pairs = zip(found["evergreen"], found[other], strict=True)
+        ratios = [ours / its for ours, its in pairs]
+        print(
+            f"  ours / {WAYS[other]:13} {statistics.median(ratios):7.2f} "
+            f"(lowest {min(ratios):.2f}, highest {max(ratios):.2f})"
+        )

@@ -1,0 +1,94 @@
+"""
+One way to serve, in a process of its own: ``python -m benchmarks.web.worker wsgi``.
+
+Reads lines from its input, each a path and a number of requests, and prints for each
+line the CPU seconds that they took. The parent has the processes take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import sys
+import time
+
+from . import project
+
+
+class WSGI:
+    def __init__(self, cookie):
+        self.application = project.application("wsgi")
+        self.cookie = cookie
+
+    def get(self, path, times):
+        for _ in range(times):
+            environ = {
+                "REQUEST_METHOD": "GET",
+                "PATH_INFO": path,
+                "SERVER_NAME": "localhost",
+                "SERVER_PORT": "80",
+                "SERVER_PROTOCOL": "HTTP/1.1",
+                "HTTP_HOST": "localhost",
+                "HTTP_COOKIE": self.cookie,
+                "wsgi.input": io.BytesIO(),
+                "wsgi.url_scheme": "http",
+            }
+            response = self.application(environ, self.start)
+            for _part in response:
+                pass
+            response.close()
+
+    def start(self, status, headers):
+        assert status == "200 OK", status
+
+
+class ASGI:
+    def __init__(self, cookie):
+        self.application = project.application(os.environ["WAY"])
+        self.headers = [(b"host", b"localhost"), (b"cookie", cookie.encode())]
+        self.loop = asyncio.new_event_loop()
+
+    def get(self, path, times):
+        self.loop.run_until_complete(self._get(path, times))
+
+    async def _get(self, path, times):
+        for _ in range(times):
+            # A task for each request, as servers have it.
+            await self.loop.create_task(self._request(path))
+
+    async def _request(self, path):
+        messages = [{"type": "http.request", "body": b"", "more_body": False}]
+
+        async def receive():
+            if messages:
+                return messages.pop()
+            return await asyncio.Event().wait()
+
+        async def send(message):
+            assert message.get("status", 200) == 200, message
+
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "query_string": b"",
+            "headers": self.headers,
+        }
+        await self.application(scope, receive, send)
+
+
+def main():
+    way = os.environ["WAY"] = sys.argv[1]
+    project.configure(way, json.loads(os.environ["DATABASE"]))
+    cookie = project.log_in()
+    server = WSGI(cookie) if way == "wsgi" else ASGI(cookie)
+    for line in sys.stdin:
+        path, times = line.split()
+        started = time.process_time()
+        server.get(path, int(times))
+        print(time.process_time() - started, flush=True)
+
+
+main()

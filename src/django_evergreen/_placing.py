@@ -1,0 +1,132 @@
+"""
+Where sync code runs under ASGI: on the event loop, or in a thread, as it may block.
+
+Safe by default, and fast when declared: Django's own code runs on the loop, and so
+does what the project says not to block, by ``EVERGREEN["ON_LOOP"]`` or ``@on_loop``.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from asgiref.sync import iscoroutinefunction
+
+from .conf import options
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# What the decorators leave on a function or class.
+MARK = "evergreen_placement"
+
+# Django's, and this package's.
+OWN = ("django.", "django_evergreen.")
+
+
+class Place(enum.Enum):
+    LOOP = "on the loop"
+    AWAITED = "on the loop, awaited"
+    THREAD = "in a thread"
+
+
+class Placement(NamedTuple):
+    place: Place
+    # Ends the sentence that begins with "as".
+    reason: str
+
+
+def on_loop(fn: F) -> F:
+    """
+    Declare that sync code doesn't block, and so runs on the event loop.
+
+    For views, middleware and receivers that wait only for the database, the cache,
+    or by :func:`~django_evergreen.bridge.await_`. Returns what it's given.
+
+    Suspends: no. Runs in: any thread.
+    """
+    placement = Placement(Place.LOOP, "it's decorated with @on_loop")
+    fn.evergreen_placement = placement  # type: ignore[attr-defined]
+    return fn
+
+
+def in_thread(fn: F) -> F:
+    """
+    Declare that sync code may block, and so runs in a thread, whatever the settings
+    say. Returns what it's given.
+
+    Suspends: no. Runs in: any thread.
+    """
+    placement = Placement(Place.THREAD, "it's decorated with @in_thread")
+    fn.evergreen_placement = placement  # type: ignore[attr-defined]
+    return fn
+
+
+def placement_of(fn: Any) -> Placement:
+    """
+    Return where a view, a receiver or a method of middleware runs.
+    """
+    if iscoroutinefunction(fn) or iscoroutinefunction(type(fn).__call__):
+        return Placement(Place.AWAITED, "it's async")
+    return _declared(fn) or Placement(
+        Place.THREAD, f"it's sync code of {name_of(fn).partition('.')[0]}"
+    )
+
+
+def placement_of_middleware(factory: Any) -> Placement:
+    """
+    Return where middleware runs that is made by a class or function.
+    """
+    if not getattr(factory, "sync_capable", True):
+        return Placement(Place.AWAITED, "it's async only")
+    declared = _declared(factory)
+    if declared is not None:
+        return declared
+    if getattr(factory, "async_capable", False):
+        return Placement(Place.AWAITED, "it's async-capable")
+    return Placement(Place.THREAD, "it's sync only")
+
+
+def runs_on_loop(fn: Any) -> bool:
+    """
+    Return whether sync code is known not to block.
+    """
+    declared = _declared(fn)
+    return declared is not None and declared.place is Place.LOOP
+
+
+def _declared(fn: Any) -> Placement | None:
+    while isinstance(fn, partial):
+        fn = fn.func
+    owner = getattr(fn, "__self__", None)
+    mark: Placement | None = (
+        getattr(fn, MARK, None)
+        or getattr(getattr(fn, "view_class", None), MARK, None)
+        or getattr(type(owner), MARK, None)
+    )
+    if mark is not None:
+        return mark
+    module = module_of(fn)
+    if module.startswith(OWN):
+        return Placement(Place.LOOP, f"it's {module.partition('.')[0]}'s own")
+    for prefix in options().on_loop:
+        if f"{name_of(fn)}.".startswith(f"{prefix}."):
+            return Placement(Place.LOOP, f'of {prefix!r} in EVERGREEN["ON_LOOP"]')
+    return None
+
+
+def module_of(fn: Any) -> str:
+    """
+    Return the name of the module that defines a function, method, class or object.
+    """
+    return getattr(fn, "__module__", None) or type(fn).__module__
+
+
+def name_of(fn: Any) -> str:
+    """
+    Return the dotted path of a function, class or object.
+    """
+    fn = getattr(fn, "view_class", fn)
+    name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
+    return f"{module_of(fn)}.{name}"

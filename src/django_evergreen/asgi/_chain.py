@@ -1,0 +1,120 @@
+"""
+The chain of middleware: Django's synchronous one, whatever its links are.
+
+Django makes the chain. Each link is given to it as sync code that may suspend, or as
+a coroutine function, by where it may run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.core.handlers.base import BaseHandler
+
+from .._placing import Place, placement_of, placement_of_middleware
+from ..bridge import run_sync
+from ..db._errands import current_errand
+from ..patches._placed import call_in_thread, placed
+from ..patches.middleware import using_factories
+
+GetResponse = Callable[[Any], Any]
+
+
+class Chain(BaseHandler):
+    """
+    A handler whose ``get_response()`` runs in the bridge.
+    """
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        with using_factories(placed_factory):
+            super().load_middleware(is_async=False)
+
+    def adapt_method_mode(
+        self,
+        is_async: bool,
+        method: Any,
+        method_is_async: bool | None = None,
+        debug: bool = False,
+        name: str | None = None,
+    ) -> Any:
+        is_hook = method_is_async is None
+        if method_is_async is None:
+            method_is_async = iscoroutinefunction(method)
+        if is_async and not method_is_async:
+            return markcoroutinefunction(partial(run_sync, method))
+        if is_hook and not method_is_async:
+            return placed(method)
+        return super().adapt_method_mode(is_async, method, method_is_async, debug, name)
+
+    def make_view_atomic(self, view: Any) -> Any:
+        # In the thread, so that no request holds a connection while it waits for one.
+        return placed(super().make_view_atomic(view), placement_of(view))
+
+    async def get_response_async(self, request: Any) -> Any:
+        return await run_sync(self.get_response, request)
+
+
+def placed_factory(factory: Any) -> Any:
+    """
+    Return a factory of middleware for a chain that runs in the bridge.
+    """
+    place = placement_of_middleware(factory).place
+    if place is Place.LOOP:
+        return factory
+    return _AsyncOnly(factory) if place is Place.AWAITED else _InThread(factory)
+
+
+class _AsyncOnly:
+    """
+    A factory of middleware that could be sync, too.
+    """
+
+    sync_capable, async_capable = False, True
+
+    def __init__(self, factory: Any) -> None:
+        self._factory = factory
+
+    def __call__(self, get_response: GetResponse) -> Any:
+        return self._factory(get_response)
+
+
+class _InThread:
+    """
+    A factory of sync middleware that runs in a thread. The rest of the chain, which it
+    calls, runs on the loop.
+    """
+
+    sync_capable, async_capable = True, False
+
+    def __init__(self, factory: Any) -> None:
+        self._factory = factory
+
+    def __call__(self, get_response: GetResponse) -> Any:
+        middleware = self._factory(partial(_call_on_loop, get_response))
+        return middleware and _Middleware(middleware)
+
+
+def _call_on_loop(get_response: GetResponse, request: Any) -> Any:
+    errand = current_errand()
+    return (
+        get_response(request) if errand is None else errand.call(get_response, request)
+    )
+
+
+class _Middleware:
+    """
+    Middleware that is called in a thread.
+    """
+
+    def __init__(self, middleware: Any) -> None:
+        self._middleware = middleware
+
+    def __call__(self, request: Any) -> Any:
+        return call_in_thread(self._middleware, request)
+
+    def __getattr__(self, name: str) -> Any:
+        # Its process_view(), and what else Django looks for.
+        return getattr(self._middleware, name)

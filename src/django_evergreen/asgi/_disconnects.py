@@ -1,0 +1,59 @@
+"""
+Cancelling a request whose client has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from django.core.exceptions import RequestAborted
+
+
+class Disconnects:
+    """
+    A block that is cancelled when the client disconnects, and ends quietly then.
+
+    As ``asyncio.timeout()``: a cancellation by somebody else passes through it.
+    ``listen()`` raises ``RequestAborted`` at the disconnect; another error of it
+    ends the block too, and is raised.
+    """
+
+    __slots__ = ("_cancelled_before", "_is_over", "_listen", "_listener", "_task")
+
+    _task: asyncio.Task[Any]
+
+    def __init__(self, listen: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._listen = listen
+
+    async def __aenter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task(loop)  # type: ignore[assignment]
+        self._cancelled_before = self._task.cancelling()
+        self._is_over = False
+        self._listener = loop.create_task(self._listen())
+        self._listener.add_done_callback(self._cancel)
+
+    def _cancel(self, listener: asyncio.Task[None]) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._task.cancel()
+        elif not listener.cancelled():
+            # Its error came when the block was over. It's noted as seen.
+            listener.exception()
+
+    async def __aexit__(
+        self, exc_type: object, error: object, traceback: object
+    ) -> bool:
+        if not self._is_over:
+            self._is_over = True
+            self._listener.cancel()
+            return False
+        is_ours = self._task.uncancel() <= self._cancelled_before
+        reason = self._listener.exception()
+        if not is_ours or not isinstance(error, asyncio.CancelledError):
+            return False
+        if reason is None or isinstance(reason, RequestAborted):
+            return True
+        raise reason

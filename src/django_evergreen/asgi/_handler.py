@@ -1,0 +1,152 @@
+"""
+The ASGI application: a request is one task, and its sync code runs in the bridge.
+
+Guarantees, for each request that has begun:
+
+- ``request_finished`` is sent exactly once, and the response is closed.
+- When the client disconnects, or the server cancels the request, its view is
+  cancelled where it waits, and so is its query.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+from django.core import signals
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.urls import set_script_prefix
+
+from ..bridge import run_sync
+from ..db._errands import current_thread
+from ..db._finishing import Finishing
+from ..db._request_threads import RequestThread
+from ..patches._placed import call_in_thread
+from ..patches.signals import need_no_thread
+from ._chain import Chain
+from ._disconnects import Disconnects
+from ._lifespan import serve_lifespan
+from ._streaming import by_chunks, closing_stream
+from ._watchdog import Watchdog
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+
+class Handler(Chain, ASGIHandler):
+    """
+    Django's handler, with its synchronous chain of middleware.
+    """
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await serve_lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._handle_watched(scope, receive, send)
+        else:
+            # Django's own error.
+            await super().__call__(scope, receive, send)
+
+    async def _handle_watched(self, scope: Any, receive: Receive, send: Send) -> None:
+        watchdog = Watchdog.of_loop()
+        if watchdog is None:
+            await self.handle(scope, receive, send)
+            return
+        with watchdog.naming(f"{scope['method']} {scope['path']}"):
+            await self.handle(scope, receive, send)
+
+    async def handle(self, scope: Any, receive: Receive, send: Send) -> None:
+        try:
+            body_file = await self.read_body(receive)
+        except RequestAborted:
+            return
+        thread = RequestThread()
+        token = current_thread.set(thread)
+        try:
+            with closing(body_file):
+                await self._serve(scope, body_file, receive, send)
+        finally:
+            current_thread.reset(token)
+            thread.release()
+
+    async def read_body(self, receive: Receive) -> Any:
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            # It's in memory already, so it needs no file that may grow.
+            return io.BytesIO(message.get("body", b""))
+        return await super().read_body(_first(message, receive))
+
+    async def _serve(
+        self, scope: Any, body_file: Any, receive: Receive, send: Send
+    ) -> None:
+        set_script_prefix(get_script_prefix(scope))
+        response = None
+        try:
+            await run_sync(self._start, scope)
+            request, response = self.create_request(scope, body_file)
+            if request is None:
+                await self.send_response(response, send)
+                return
+            async with Disconnects(partial(self.listen_for_disconnect, receive)):
+                response = await self.run_get_response(request)
+                await self.send_response(response, send)
+        finally:
+            await run_sync(self._finish, response)
+
+    def _start(self, scope: Any) -> None:
+        sender = type(self)
+        send = partial(signals.request_started.send, sender=sender, scope=scope)
+        if need_no_thread(signals.request_started, sender):
+            send()
+        else:
+            call_in_thread(send)
+
+    async def run_get_response(self, request: Any) -> Any:
+        response = await super().run_get_response(request)
+        if response.streaming and not response.is_async:
+            by_chunks(response, request)
+        return response
+
+    async def send_response(self, response: Any, send: Send) -> None:
+        if not response.streaming:
+            await super().send_response(response, send)
+            return
+        async with closing_stream(response):
+            await super().send_response(response, send)
+
+    def _finish(self, response: Any) -> None:
+        """
+        Close the response, which sends ``request_finished``; or, without one, send it.
+        """
+        finishing = Finishing(None)
+        with finishing:
+            if response is None:
+                sender: Any = type(self)
+                end = partial(signals.request_finished.send, sender=sender)
+            else:
+                sender = response._handler_class
+                end = response.close
+            thread = current_thread.get()
+            assert thread is not None
+            # What runs in the thread has left things there that have to be closed.
+            if thread.is_used or not need_no_thread(signals.request_finished, sender):
+                call_in_thread(end)
+            else:
+                end()
+        finishing.raise_absorbed()
+
+
+def _first(message: Any, receive: Receive) -> Receive:
+    """
+    Return a ``receive()`` that returns a message once more.
+    """
+    messages = [message]
+
+    async def receive_again() -> Any:
+        return messages.pop() if messages else await receive()
+
+    return receive_again

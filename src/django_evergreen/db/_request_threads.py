@@ -1,0 +1,138 @@
+"""
+The thread of a request, taken from a bounded number of them when it's first needed.
+
+A request keeps its thread until its end, as its code may keep things in
+``threading.local``, which must not be seen by another request meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
+from typing import Any
+
+from ..conf import options
+from ._errands import Errand
+from ._scopes import current_scope
+
+Job = Callable[[], None]
+
+
+class Threads:
+    """
+    Daemon threads, which are started when they are needed, up to a limit.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._count = 0
+        # How many wait for a job, less the jobs that wait for a thread.
+        self._idle = 0
+
+    def submit(self, job: Job) -> None:
+        """
+        Run a job in a thread, when one is free. Suspends: no.
+        """
+        with self._lock:
+            self._idle -= 1
+            if self._idle < 0 and self._count < options().threads:
+                self._start()
+        self._jobs.put(job)
+
+    def _start(self) -> None:
+        name = f"{self._name} {self._count}"
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+        self._count += 1
+        self._idle += 1
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            job()
+            del job
+            with self._lock:
+                self._idle += 1
+
+
+_threads = Threads("request thread")
+
+
+def _forget_parent() -> None:
+    """
+    Start anew in a child process, which has none of its parent's threads.
+    """
+    global _threads  # noqa: PLW0603
+    _threads = Threads("request thread")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)
+
+
+def _nothing() -> None:
+    """
+    Make a thread look whether what it waits for has come.
+    """
+
+
+class RequestThread:
+    """
+    Runs the sync code of a request that may block, one call at a time.
+    """
+
+    __slots__ = ("_inbox", "is_over", "is_used")
+
+    def __init__(self) -> None:
+        self.is_used = False
+        # The request has ended. A task that has outlived it has no thread.
+        self.is_over = False
+        self._inbox: SimpleQueue[Job | None]
+
+    def perform(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """
+        Return ``fn(...)``, run in this thread. See :meth:`Errand.perform`.
+        """
+        return Errand(self, current_scope).perform(partial(fn, *args, **kwargs))
+
+    def submit(self, job: Job) -> None:
+        if not self.is_used:
+            self.is_used = True
+            self._inbox = SimpleQueue()
+            _threads.submit(self._work)
+        self._inbox.put(job)
+
+    def submit_nothing(self) -> None:
+        self._inbox.put(_nothing)
+
+    def release(self) -> None:
+        """
+        Let others have the thread, when it has done what it was given.
+        """
+        self.is_over = True
+        if self.is_used:
+            self._inbox.put(None)
+
+    def _work(self) -> None:
+        while (job := self._inbox.get()) is not None:
+            job()
+            del job
+
+    def work_until(self, is_done: Callable[[], bool]) -> None:
+        """
+        Do other jobs of the request until what this one waits for is done.
+        """
+        is_released = False
+        while not is_done():
+            job = self._inbox.get()
+            if job is None:
+                is_released = True
+            else:
+                job()
+        if is_released:
+            # For who has called this.
+            self._inbox.put(None)
