@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.fix_loops",
     "tests.fix_pgbouncer",
     "tests.fix_proxy",
+    "tests.fix_redis",
 ]
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 # What may run in the directory: a test run can die while the server starts.
-NAMES = {"initdb", "pg_ctl", "pgbouncer", "postgres"}
+NAMES = {"initdb", "pg_ctl", "pgbouncer", "postgres", "redis-server"}
 PATIENCE = 10.0
 
 

@@ -13,12 +13,8 @@ import gc
 import json
 import os
 import queue
-import shutil
-import subprocess
-import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import aiohttp
 import httpx
@@ -115,51 +111,13 @@ def http_server(monkeypatch):
         thread.join(PATIENCE)
 
 
-@pytest.fixture(scope="module")
-def redis_socket():
-    """
-    The socket of a Redis server, which ends with the tests, however they end.
-    """
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip(
-            "The tests with Redis did not run: there is no redis-server: "
-            "apt-get install redis-server"
-        )
-    # Not in pytest's directory: the path of a socket has about 100 bytes.
-    directory = Path(tempfile.mkdtemp(prefix="evergreen-redis-"))
-    options = ["--port", "0", "--unixsocket", str(directory / "s"), "--save", ""]
-    # The shell's standard input ends with the tests, as the kernel closes it.
-    script = '"$@" & exec >&-; read -r _; kill $!; wait; rm -rf "$0"'
-    with subprocess.Popen(
-        ["/bin/sh", "-c", script, directory, program, "--dir", directory, *options],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        # Ctrl-C signals every process of the terminal's.
-        start_new_session=True,
-    ) as server:
-        said = []
-        for line in server.stdout:
-            said.append(line)
-            if "ready to accept connections" in line.lower():
-                break
-        else:
-            pytest.fail("redis-server did not start:\n" + "".join(said))
-        yield directory / "s"
-        server.communicate("\n", timeout=PATIENCE)
-
-
 @pytest.fixture
-def redis_server(redis_socket, monkeypatch):
+def redis_server(redis_server, monkeypatch):
     """
     A blocking client of the server, with which to ask it.
     """
-    url = f"unix://{redis_socket}"
-    monkeypatch.setenv("REDIS_URL", url)
-    with redis.Redis.from_url(url, decode_responses=True) as asked:
-        asked.flushall()
-        yield asked
+    monkeypatch.setenv("REDIS_URL", redis_server.url)
+    return redis_server.client
 
 
 # What the clients do

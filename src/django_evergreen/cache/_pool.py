@@ -68,6 +68,14 @@ class LoopPool(redis.asyncio.ConnectionPool):
                 self._placed.remove(connection)
                 self._places.release()
 
+    async def ensure_connection(self, connection: Any) -> None:
+        # Before redis-py 8 it takes a connection that the server has closed for a good
+        # one, and each of them would cost an error.
+        reader = connection._reader
+        if reader is not None and (reader.at_eof() or reader.exception()):
+            await connection.disconnect(nowait=True)
+        await super().ensure_connection(connection)
+
     async def _take_place(self) -> None:
         if not self._places.locked():
             # At once; a deadline would cost more than the place.

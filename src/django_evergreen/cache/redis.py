@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.cache.backends import base
 from django.core.cache.backends import redis as django_redis
 from django.utils.functional import cached_property
 
@@ -98,6 +99,25 @@ class RedisCache(django_redis.RedisCache):
 
     def _make_client(self) -> RedisCacheClient:
         return self._class(self._servers, **self._options)
+
+    # Before 6.1, Django makes these of aget() and aset(), one key after the other:
+    # neither atomic nor with the same timeout as their twins. Its sync_to_async() is
+    # looked up in its module, where the patches replace it.
+
+    async def ahas_key(self, *args: Any, **kwargs: Any) -> bool:
+        return await base.sync_to_async(self.has_key)(*args, **kwargs)  # type: ignore[no-any-return]
+
+    async def aincr(self, *args: Any, **kwargs: Any) -> int:
+        return await base.sync_to_async(self.incr)(*args, **kwargs)  # type: ignore[no-any-return]
+
+    async def aget_many(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        return await base.sync_to_async(self.get_many)(*args, **kwargs)  # type: ignore[no-any-return]
+
+    async def aset_many(self, *args: Any, **kwargs: Any) -> list[Any]:
+        return await base.sync_to_async(self.set_many)(*args, **kwargs)  # type: ignore[no-any-return]
+
+    async def adelete_many(self, *args: Any, **kwargs: Any) -> None:
+        await base.sync_to_async(self.delete_many)(*args, **kwargs)
 
 
 # What the caches of a loop share.

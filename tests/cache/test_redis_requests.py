@@ -1,0 +1,120 @@
+"""
+``RedisCache`` in requests: the cache middleware and sessions, without a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from http.cookies import SimpleCookie
+
+import pytest
+from asgiref.testing import ApplicationCommunicator
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.test import override_settings
+
+CACHE = "django.middleware.cache"
+SESSIONS = "django.contrib.sessions"
+
+
+@pytest.fixture
+def urls():
+    with override_settings(ROOT_URLCONF="tests.cache.urls"):
+        yield
+
+
+@pytest.fixture
+def cached_pages(urls, cache):
+    middleware = [
+        f"{CACHE}.UpdateCacheMiddleware",
+        *settings.MIDDLEWARE,
+        f"{CACHE}.FetchFromCacheMiddleware",
+    ]
+    with override_settings(MIDDLEWARE=middleware):
+        yield cache
+
+
+async def get(application, path, cookie=""):
+    """
+    Send one request as a server does; return the body and the session's cookie.
+    """
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "query_string": b"",
+        "headers": [(b"host", b"testserver"), (b"cookie", cookie.encode())],
+    }
+    messages = ApplicationCommunicator(application, scope)
+    await messages.send_input({"type": "http.request"})
+    start = await messages.receive_output(10)
+    body = await messages.receive_output(10)
+    await messages.wait(10)
+    assert start["status"] == 200, body
+    cookies = SimpleCookie(dict(start["headers"]).get(b"Set-Cookie", b"").decode())
+    return body["body"], "; ".join(f"{k}={m.value}" for k, m in cookies.items())
+
+
+async def test_page_comes_from_the_cache(cached_pages):
+    application = get_asgi_application()
+    threads = {threading.active_count()}
+    first, _ = await get(application, "/number/")
+
+    async def again():
+        assert (await get(application, "/number/"))[0] == first
+        threads.add(threading.active_count())
+
+    await asyncio.gather(*(again() for _ in range(50)))
+    assert len(threads) == 1
+    await cached_pages.aclear()
+    assert (await get(application, "/number/"))[0] != first
+
+
+async def visit(application, times):
+    cookie, seen = "", []
+    for _ in range(times):
+        body, new = await get(application, "/visits/", cookie)
+        cookie = new or cookie
+        seen.append(int(body))
+    return seen
+
+
+async def test_session_in_the_cache_needs_no_thread(urls, cache):
+    threads = {threading.active_count()}
+
+    async def visitor():
+        assert await visit(application, 3) == [1, 2, 3]
+        threads.add(threading.active_count())
+
+    with override_settings(SESSION_ENGINE=f"{SESSIONS}.backends.cache"):
+        application = get_asgi_application()
+        await asyncio.gather(*(visitor() for _ in range(20)))
+    assert len(threads) == 1
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_session_in_cache_and_database_survives_the_cache(
+    urls, cache, db, forgotten
+):
+    with override_settings(SESSION_ENGINE=f"{SESSIONS}.backends.cached_db"):
+        application = get_asgi_application()
+        body, cookie = await get(application, "/visits/")
+        assert body == b"1"
+        if forgotten:
+            await cache.aclear()
+        assert (await get(application, "/visits/", cookie))[0] == b"2"
+
+
+@pytest.mark.only("postgresql")
+async def test_session_in_cache_and_database_needs_no_thread(urls, cache, db):
+    threads = {threading.active_count()}
+
+    async def visitor():
+        assert await visit(application, 2) == [1, 2]
+        threads.add(threading.active_count())
+
+    with override_settings(SESSION_ENGINE=f"{SESSIONS}.backends.cached_db"):
+        application = get_asgi_application()
+        await asyncio.gather(*(visitor() for _ in range(20)))
+    assert len(threads) == 1
