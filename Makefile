@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # Where pyenv keeps interpreters, if there is pyenv: for `make test-all`.
 PYENV := $(shell ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin 2>/dev/null | tr '\n' ':')
 
-.PHONY: help demo serve test test-all lint bench chaos \
+.PHONY: help demo serve test test-sqlite test-postgresql test-all lint bench chaos \
 	conformance conformance-all conformance-third-party
 
 help: ## list the targets
@@ -23,13 +23,12 @@ serve: $(VENV)/.demo ## run the example on http://127.0.0.1:8000
 	$(BIN)/python example/serve.py $(ARGS)
 
 # Development mode, but not its memory allocator, which takes twice as long.
-test: $(VENV)/.test ## every test, on SQLite and on a real PostgreSQL
-	@failed=0; \
-	for database in sqlite postgresql; do \
-		echo "== pytest --database $$database"; \
-		PYTHONMALLOC=default $(BIN)/python -X dev -m pytest --database $$database $(ARGS) || failed=1; \
-	done; \
-	exit $$failed
+test: $(VENV)/.test ## every test, on SQLite and on a real PostgreSQL; with -j2, side by side
+	@$(MAKE) --no-print-directory --keep-going test-sqlite test-postgresql
+
+test-sqlite test-postgresql: test-%: $(VENV)/.test
+	@echo "== pytest --database $*"
+	@PYTHONMALLOC=default $(BIN)/python -X dev -m pytest --database $* $(ARGS)
 
 test-all: $(VENV)/.matrix ## every test on each Python and Django that is supported
 	PATH="$$PATH:$(PYENV)" $(BIN)/tox run --skip-missing-interpreters true $(ARGS)
