@@ -52,6 +52,7 @@ def configure(way, database, pool_size=10):
             "django.middleware.clickjacking.XFrameOptionsMiddleware",
         ],
         ROOT_URLCONF=__name__,
+        EVERGREEN={"ON_LOOP": [__name__]},
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         USE_TZ=True,
     )
@@ -108,6 +109,14 @@ async def aone_query(request):
     return JsonResponse({"user": user.username, "name": name})
 
 
+def empty(request):
+    return JsonResponse({})
+
+
+async def aempty(request):
+    return JsonResponse({})
+
+
 def _sleep(seconds):
     from django.db import connection
 
@@ -147,6 +156,8 @@ async def upstream(request):
 
 
 urlpatterns = [
+    path("empty/", empty),
+    path("aempty/", aempty),
     path("one/", one_query),
     path("aone/", aone_query),
     path("ten/", ten_queries),

@@ -37,6 +37,13 @@ class Placement(NamedTuple):
     reason: str
 
 
+DECLARED_ON_LOOP = Placement(Place.LOOP, "it's decorated with @on_loop")
+DECLARED_IN_THREAD = Placement(Place.THREAD, "it's decorated with @in_thread")
+ASYNC = Placement(Place.AWAITED, "it's async")
+DJANGO_S_OWN = Placement(Place.LOOP, "it's django's own")
+EVERGREEN_S_OWN = Placement(Place.LOOP, "it's django_evergreen's own")
+
+
 def on_loop(fn: F) -> F:
     """
     Declare that sync code doesn't block, and so runs on the event loop.
@@ -46,8 +53,7 @@ def on_loop(fn: F) -> F:
 
     Suspends: no. Runs in: any thread.
     """
-    placement = Placement(Place.LOOP, "it's decorated with @on_loop")
-    fn.evergreen_placement = placement  # type: ignore[attr-defined]
+    fn.evergreen_placement = DECLARED_ON_LOOP  # type: ignore[attr-defined]
     return fn
 
 
@@ -58,8 +64,7 @@ def in_thread(fn: F) -> F:
 
     Suspends: no. Runs in: any thread.
     """
-    placement = Placement(Place.THREAD, "it's decorated with @in_thread")
-    fn.evergreen_placement = placement  # type: ignore[attr-defined]
+    fn.evergreen_placement = DECLARED_IN_THREAD  # type: ignore[attr-defined]
     return fn
 
 
@@ -68,7 +73,7 @@ def placement_of(fn: Any) -> Placement:
     Return where a view, a receiver or a method of middleware runs.
     """
     if iscoroutinefunction(fn) or iscoroutinefunction(type(fn).__call__):
-        return Placement(Place.AWAITED, "it's async")
+        return ASYNC
     return _declared(fn) or Placement(
         Place.THREAD, f"it's sync code of {name_of(fn).partition('.')[0]}"
     )
@@ -99,27 +104,35 @@ def runs_on_loop(fn: Any) -> bool:
 def _declared(fn: Any) -> Placement | None:
     while isinstance(fn, partial):
         fn = fn.func
-    owner = getattr(fn, "__self__", None)
-    mark: Placement | None = (
-        getattr(fn, MARK, None)
-        or getattr(getattr(fn, "view_class", None), MARK, None)
-        or getattr(type(owner), MARK, None)
-    )
+    mark: Placement | None = getattr(fn, MARK, None) or _mark_of_class(fn)
     if mark is not None:
         return mark
     module = module_of(fn)
     if module.startswith(OWN):
-        return Placement(Place.LOOP, f"it's {module.partition('.')[0]}'s own")
+        return DJANGO_S_OWN if module.startswith("django.") else EVERGREEN_S_OWN
     for prefix in options().on_loop:
         if f"{name_of(fn)}.".startswith(f"{prefix}."):
             return Placement(Place.LOOP, f'of {prefix!r} in EVERGREEN["ON_LOOP"]')
     return None
 
 
+def _mark_of_class(fn: Any) -> Placement | None:
+    """
+    Return the mark of the class of a view or of a method, if it has one.
+    """
+    cls = getattr(fn, "view_class", None)
+    if cls is None:
+        owner = getattr(fn, "__self__", None)
+        cls = owner if isinstance(owner, type) else type(owner)
+    return getattr(cls, MARK, None)
+
+
 def module_of(fn: Any) -> str:
     """
     Return the name of the module that defines a function, method, class or object.
     """
+    while isinstance(fn, partial):
+        fn = fn.func
     return getattr(fn, "__module__", None) or type(fn).__module__
 
 
@@ -127,6 +140,8 @@ def name_of(fn: Any) -> str:
     """
     Return the dotted path of a function, class or object.
     """
+    while isinstance(fn, partial):
+        fn = fn.func
     fn = getattr(fn, "view_class", fn)
     name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
     return f"{module_of(fn)}.{name}"

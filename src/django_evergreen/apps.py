@@ -26,11 +26,12 @@ class EvergreenConfig(AppConfig):
 
     def ready(self) -> None:
         from . import patches
-        from .checks import check_databases
+        from .checks import CHECKS
         from .db._settings import on_setting_changed
 
         patches.apply()
-        checks.register(check_databases)
+        for check in CHECKS:
+            checks.register(check)
         setting_changed.connect(on_setting_changed)
 
 

@@ -7,6 +7,7 @@ a coroutine function, by where it may run.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,8 +15,15 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.handlers.base import BaseHandler
 
-from .._placing import Place, placement_of, placement_of_middleware
-from ..bridge import run_sync
+from .._placing import (
+    Place,
+    Placement,
+    placement_of,
+    placement_of_middleware,
+    runs_on_loop,
+)
+from ..bridge import await_, run_sync
+from ..conf import options
 from ..db._errands import current_errand
 from ..patches._placed import call_in_thread, placed
 from ..patches.middleware import using_factories
@@ -44,6 +52,9 @@ class Chain(BaseHandler):
         if method_is_async is None:
             method_is_async = iscoroutinefunction(method)
         if is_async and not method_is_async:
+            if debug:
+                # For what it logs.
+                super().adapt_method_mode(is_async, method, False, debug, name)
             return markcoroutinefunction(partial(run_sync, method))
         if is_hook and not method_is_async:
             return placed(method)
@@ -51,10 +62,43 @@ class Chain(BaseHandler):
 
     def make_view_atomic(self, view: Any) -> Any:
         # In the thread, so that no request holds a connection while it waits for one.
-        return placed(super().make_view_atomic(view), placement_of(view))
+        return placed(super().make_view_atomic(view), _placement_of(view))
+
+    def check_response(
+        self, response: Any, callback: Any, name: str | None = None
+    ) -> None:
+        super().check_response(response, callback, name)
+        # It's rendered next, by sync code: where the view ran, as what a template calls
+        # may block as well.
+        render = getattr(response, "render", None)
+        if render is not None and not (
+            runs_on_loop(render) and placement_of(callback).place is not Place.THREAD
+        ):
+            response.render = partial(_render, response)
 
     async def get_response_async(self, request: Any) -> Any:
         return await run_sync(self.get_response, request)
+
+
+def _placement_of(view: Any) -> Placement:
+    try:
+        return _known_placement_of(view, options().on_loop)
+    except TypeError:
+        # It can't be hashed.
+        return placement_of(view)
+
+
+@functools.lru_cache(maxsize=1000)
+def _known_placement_of(view: Any, on_loop: tuple[str, ...]) -> Placement:
+    return placement_of(view)
+
+
+def _render(response: Any) -> Any:
+    # Only this once, as the response may be kept in a cache.
+    del response.render
+    if iscoroutinefunction(response.render):
+        return await_(response.render())
+    return call_in_thread(response.render)
 
 
 def placed_factory(factory: Any) -> Any:
@@ -62,7 +106,9 @@ def placed_factory(factory: Any) -> Any:
     Return a factory of middleware for a chain that runs in the bridge.
     """
     place = placement_of_middleware(factory).place
-    if place is Place.LOOP:
+    is_async = getattr(factory, "async_capable", False)
+    if place is Place.LOOP or (place is Place.AWAITED and not is_async):
+        # Nothing to change; or neither sync nor async, which Django refuses.
         return factory
     return _AsyncOnly(factory) if place is Place.AWAITED else _InThread(factory)
 

@@ -11,6 +11,7 @@ from . import (
     async_unsafe,
     atomic_requests,
     auth,
+    blocking,
     cache,
     connections,
     errors,
@@ -41,6 +42,7 @@ ALL: list[Patch] = [
         sessions,
         auth,
         cache,
+        blocking,
         middleware,
         errors,
     )

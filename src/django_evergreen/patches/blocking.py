@@ -1,0 +1,56 @@
+"""
+What Django's own sync code does besides waiting for the database: in a thread.
+
+For Django 5.2 to 6.1. Its views run in the bridge, and some of them hash a password,
+send a mail or store a file. Each is slow or waits for somebody else, so in the bridge
+each has a thread; elsewhere nothing changes.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from django.contrib.auth import hashers
+
+from ..bridge import in_bridge, offload
+from ..db._errands import current_thread
+from ._patch import Patch
+from ._placed import call_in_thread
+
+AUTH = "django.contrib.auth"
+
+# Hashers that take no time: for tests.
+QUICK = ("md5", "unsalted_md5")
+
+
+def _make_slow(original: Any) -> Any:
+    @functools.wraps(original)
+    def hash_in_thread(password: Any, *args: Any, **kwargs: Any) -> Any:
+        if not in_bridge() or hashers.get_hasher().algorithm in QUICK:
+            return original(password, *args, **kwargs)
+        return offload(original, password, *args, **kwargs)
+
+    return hash_in_thread
+
+
+def _make_waiting(original: Any) -> Any:
+    @functools.wraps(original)
+    def wait_in_thread(*args: Any, **kwargs: Any) -> Any:
+        if not in_bridge():
+            return original(*args, **kwargs)
+        # A mail backend may query.
+        call = offload if current_thread.get() is None else call_in_thread
+        return call(original, *args, **kwargs)
+
+    return wait_in_thread
+
+
+PATCHES = [
+    Patch("django.contrib.auth.hashers", "verify_password", _make_slow),
+    Patch("django.contrib.auth.hashers", "make_password", _make_slow),
+    Patch("django.contrib.auth.base_user", "make_password", _make_slow, app=AUTH),
+    Patch("django.contrib.auth.models", "make_password", _make_slow, app=AUTH),
+    Patch("django.core.mail.message:EmailMessage", "send", _make_waiting),
+    Patch("django.core.files.storage.base:Storage", "save", _make_waiting),
+]
