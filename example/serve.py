@@ -10,7 +10,6 @@ import argparse
 import os
 import socket
 import sys
-import warnings
 
 import django
 import uvicorn
@@ -41,12 +40,10 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "atlas.settings")
     # Tracebacks in the browser and the admin's styles, as `runserver` has them.
     os.environ.setdefault("EXAMPLE_DEBUG", "1")
-    # Django's view of static files streams them so; it is for development only.
-    warnings.filterwarnings("ignore", "StreamingHttpResponse must consume")
     django.setup()
     _prepare_data()
     print(WELCOME.format(url=f"http://{HOST}:{port}", python=_python()), flush=True)
-    uvicorn.run("atlas.asgi:application", host=HOST, port=port, lifespan="off")
+    uvicorn.run("atlas.asgi:application", host=HOST, port=port)
 
 
 def _parse_port() -> int:

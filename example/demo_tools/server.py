@@ -69,7 +69,7 @@ def _uvicorn(port: int) -> list[str]:
     """
     The same options for both stacks. It uses uvloop where that is installed.
     """
-    options = f"--host {HOST} --port {port} --workers 1 --lifespan off"
+    options = f"--host {HOST} --port {port} --workers 1 --lifespan auto"
     options += " --no-access-log --log-level warning --timeout-graceful-shutdown 2"
     return [sys.executable, "-m", "uvicorn", "atlas.asgi:application", *options.split()]
 
