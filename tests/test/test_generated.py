@@ -60,10 +60,6 @@ def search(file, what):
     return json.loads(file.read_text())
 
 
-@pytest.mark.skip(
-    reason="NOT FINISHED: whether the programs or the toolkit are wrong about the "
-    "differences that it finds is not known yet; `python -m tests.test.generated`"
-)
 @pytest.mark.slow
 @pytest.mark.timeout(DEADLINE + 30)
 def test_generated_modules_do_what_their_sync_twins_do_and_leave_nothing(tmp_path):

@@ -3,7 +3,8 @@ Makes up test modules, and runs them until one differs from its sync twin.
 
 ``python -m tests.test.generated FILE 200`` tries 200, and writes to the file, as JSON,
 what was found and how much was tried; the program in it can be given, in a file, in
-place of the number.
+place of the number. They are the same 200 each time, unless a number follows, the seed
+for others.
 """
 
 from __future__ import annotations
@@ -97,22 +98,23 @@ class Search:
             self._give_up_at = self._give_up_at or time.monotonic() + SHRINK_TIMEOUT
             raise AssertionError
 
-    def run(self, examples):
-        from hypothesis import HealthCheck, Phase, given, settings
+    def run(self, examples, number):
+        from hypothesis import HealthCheck, Phase, given, seed, settings
 
         from .strategies import modules
 
         decide = settings(
             max_examples=examples,
             deadline=None,
-            derandomize=True,
+            derandomize=number is None,
             database=None,
             phases=[Phase.generate, Phase.shrink],
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         )
+        check = decide(given(modules())(self.check))
         try:
-            decide(given(modules())(self.check))()
+            (check if number is None else seed(number)(check))()
         except Exception:
             if not self.problems:
                 raise
@@ -124,7 +126,7 @@ class Search:
 
 
 def main():
-    file, what = sys.argv[1:]
+    file, what, *seeds = sys.argv[1:]
     configure()
     from .checks import Runner
 
@@ -133,7 +135,7 @@ def main():
     search, began = Search(), time.monotonic()
     try:
         if what.isdigit():
-            search.run(int(what))
+            search.run(int(what), int(seeds[0]) if seeds else None)
         else:
             search.run_file(what)
     finally:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import unittest
+from collections import Counter
 
 from django.test.runner import DiscoverRunner, reorder_tests
 
@@ -17,13 +18,28 @@ from .lines import Run
 from .remains import Remains
 
 
+class LeftoversNoted:
+    """
+    Takes part in a result class: counts what was left over, forgiven or not.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.left = Counter()
+
+    def addLeftovers(self, test, leftovers):
+        self.left.update(leftover.kind for leftover in leftovers)
+
+
 class Runner(DiscoverRunner):
     """
     Runs tests in the database that is there already.
     """
 
     def get_resultclass(self):
-        return type("Result", (Recorder, self.test_runner.resultclass), {})
+        return type(
+            "Result", (Recorder, LeftoversNoted, self.test_runner.resultclass), {}
+        )
 
     def get_test_runner_kwargs(self):
         return {**super().get_test_runner_kwargs(), "stream": io.StringIO()}
@@ -37,15 +53,14 @@ class Runner(DiscoverRunner):
 
 def run(program, is_twin):
     """
-    Run the classes of a program. Returns what came of each test, and the run.
+    Run the classes of a program. Returns the result of unittest, and the run.
     """
     run = Run(is_twin)
     classes = [
         make_class(class_program, f"Class{number}", run)
         for number, class_program in enumerate(program)
     ]
-    result = Runner(verbosity=0, interactive=False).run_classes(classes)
-    return result.recorded, run
+    return Runner(verbosity=0, interactive=False).run_classes(classes), run
 
 
 def problems_of(program, seen):
@@ -55,17 +70,19 @@ def problems_of(program, seen):
     """
     leftovers.may_end.clear()
     remains = Remains()
-    recorded, run_of_async = run(program, is_twin=False)
+    result, run_of_async = run(program, is_twin=False)
     problems = remains.find()
-    expected, run_of_twin = run(program, is_twin=True)
-    problems += differences(expected, recorded)
+    result_of_twin, run_of_twin = run(program, is_twin=True)
+    problems += differences(result_of_twin.recorded, result.recorded)
+    if result.left != run_of_twin.left:
+        problems.append(f"Left over: {result.left} in place of {run_of_twin.left}")
     if run_of_twin.trace != run_of_async.trace:
         problems.append(
             "What was seen differs.\n"
             f"  sync:  {run_of_twin.trace}\n  async: {run_of_async.trace}"
         )
     seen += run_of_async.taken
-    for entry in recorded.values():
+    for entry in result.recorded.values():
         seen.update(entry["statuses"])
     return problems
 

@@ -13,9 +13,10 @@ from django_evergreen.test import AsyncTestCase, AsyncTransactionTestCase, TestT
 from tests.app.models import Author
 
 from . import leftovers
+from .elsewhere import answer
 from .lines import Line
 from .programs import CleanUp, Hook
-from .steps import add_cleanup, answer, atake_steps, take_steps
+from .steps import add_cleanup, atake_steps, take_steps
 from .twins import Twin
 
 ASYNC_BASES = {"rollback": AsyncTestCase, "flush": AsyncTransactionTestCase}

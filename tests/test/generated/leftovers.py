@@ -235,6 +235,29 @@ def verdict(step, program):
     return "leftover"
 
 
+def leftovers_of(step, fate):
+    """
+    Return the kinds of what has to be found.
+    """
+    if step.kind == "is never awaited":
+        return ["coroutine"]
+    if step.kind == "fails" or fate == "ended":
+        return []
+    return FOUND.get(step.kind, ["task"])
+
+
+FOUND = {
+    "timer": ["timer"],
+    "generator": ["async generator"],
+    "thread": ["thread"],
+    # The second one by the first one's "finally".
+    "starts another at the end": ["task", "task"],
+    # And the task that waits for it.
+    "last: in thread": ["task", "thread"],
+    "last: in main thread": ["task", "thread"],
+}
+
+
 def is_abandoned(step):
     return "stubborn" in step.kind or "thread" in step.kind
 

@@ -52,6 +52,8 @@ class Run:
     trace: list[Any] = field(default_factory=list)
     # How often each kind of step was taken.
     taken: Counter[str] = field(default_factory=Counter)
+    # What has to be found left over, by its kind: known to the twin only.
+    left: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def steps(place, most=3):
 def kinds(place):
     found = [st.just(Read())] * 3
     if place.may_fail:
-        found += [st.builds(Fail, st.sampled_from(["fail", "error", "skip"]))]
+        found += [st.builds(Fail, st.sampled_from(["fail", "error", "skip"]))] * 3
         found += [st.builds(Expect, st.integers(0, 3))]
     if place.may_write:
         found += [st.just(Write())] * 4
@@ -94,6 +94,7 @@ def kinds(place):
 
 
 def of_test(place):
+    # Branches share the object: which of them changes it first is not determined.
     found = [] if place.in_branch else [st.just(Change())]
     if place.may_write and (paths := paths_in(place)):
         found += [st.builds(Request, st.sampled_from(paths))]

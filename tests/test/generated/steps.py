@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync
 from django.db import transaction
 
-from django_evergreen.bridge import run_sync
 from django_evergreen.db import aon_commit
 from tests.app.models import Author, Tag
 
-from .leftovers import leave, verdict
+from .elsewhere import STARTS, SWITCHES, ask
+from .leftovers import leave, leftovers_of, verdict
 from .lines import ANY_NUMBER, Undo
 from .programs import (
     Ask,
@@ -87,6 +87,7 @@ def take_step(line, step):
             line.note((response.status_code, response.content))
         case Leave():
             line.owner.expected.append(verdict(step, line.program))
+            line.run.left.update(leftovers_of(step, line.program.fate))
         case Rest():
             pass
         case _:
@@ -254,59 +255,6 @@ async def aentered(line, steps):
 async def atake_branch(line, steps, errors):
     with line.caught(errors):
         await atake_steps(line, steps)
-
-
-async def in_group(coroutines):
-    async with asyncio.TaskGroup() as group:
-        for coroutine in coroutines:
-            group.create_task(coroutine)
-
-
-async def gather(coroutines):
-    await asyncio.gather(*coroutines)
-
-
-async def insensitively(fn, *args):
-    await sync_to_async(fn, thread_sensitive=False)(*args)
-
-
-async def sensitively(fn, *args):
-    await sync_to_async(fn)(*args)
-
-
-SWITCHES = {
-    "bridge": run_sync,
-    "to_thread": asyncio.to_thread,
-    "insensitive": insensitively,
-    "sensitive": sensitively,
-}
-STARTS = {"gather": gather, "group": in_group}
-
-
-async def ask(line):
-    """
-    Have the rows counted by the task of the class, if there is one.
-    """
-    if not line.program.has_service:
-        return await line.query().acount()
-    line.owner.questions.put_nowait(line)
-    answer = await line.owner.answers.get()
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
-
-
-async def answer(cls):
-    """
-    What the task of the class does.
-    """
-    while True:
-        line = await cls.questions.get()
-        try:
-            found = await line.query().acount()
-        except Exception as error:
-            found = error
-        cls.answers.put_nowait(found)
 
 
 # In both.

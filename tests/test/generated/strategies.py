@@ -89,10 +89,11 @@ def tests(draw, nature):
     if is_async and draw(one_in(8)):
         hangs = draw(st.sampled_from(nature.hangs()))
         return Test((), is_async, decorator, hangs, last)
-    if is_async and draw(one_in(4)):
+    if is_async and draw(one_in(3)):
         left = draw(nature.leaves())
     code = "async" if is_async else "bridge" if in_engine else "sync"
-    place = nature.place(code, may_fail=draw(one_in(4)))
+    may_fail = decorator == "expectedFailure" or draw(one_in(3))
+    place = nature.place(code, may_fail=may_fail)
     return Test(draw(steps(place, 5)) + left, is_async, decorator, "", last)
 
 
@@ -108,7 +109,7 @@ def hooks(draw, name, nature):
         levels=1,
         in_test=in_test,
         may_write=in_test or is_rolled_back,
-        may_fail=draw(one_in(8)),
+        may_fail=draw(one_in(4)),
     )
     left = ()
     if name in ("asyncSetUp", "asyncSetUpClass") and draw(one_in(6)):
