@@ -105,14 +105,17 @@ def _is_about(entry: dict[str, Any], cell: Cell) -> bool:
 
 def count(records: Records) -> dict[str, int]:
     """
-    Return how many tests ran and how they ended.
+    Return how many tests ran and how they ended; and how many requests were served,
+    where that was counted.
     """
     statuses = Counter(outcome.status for outcome in records.outcomes.values())
     passed = statuses["passed"] + statuses["expected failure"]
     skipped = statuses["skipped"]
+    requests = (records.end or {}).get("requests")
     return {
         "ran": statuses.total(),
         "passed": passed,
         "skipped": skipped,
         "failed": statuses.total() - passed - skipped,
+        **({} if requests is None else {"requests": requests}),
     }

@@ -109,6 +109,8 @@ class Run:
             return f"it ran no test: {self._last_error()}"
         if records.end["waits"] == 0:
             return "no test was suspended"
+        if records.end.get("requests") == 0:
+            return "no request was served"
         return ""
 
     def _last_error(self) -> str:

@@ -89,16 +89,19 @@ def _document(results: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _table(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
-    heads = ("Suite", "Database", "Python", *(c.title() for c in COLUMNS))
+    counts = COLUMNS
+    if any("requests" in cell for cell in cells):
+        counts = (*COLUMNS, "requests")
+    heads = ("Suite", "Database", "Python", *(c.title() for c in counts))
     yield _row((*heads, "Waits", "CPU", "Differences", "Unstable"))
-    yield _row(["---"] * 3 + ["---:"] * 8)
+    yield _row(["---"] * 3 + ["---:"] * (len(counts) + 4))
     for cell in cells:
         yield _row(
             (
                 f"{cell['suite']} {cell['version']}",
                 cell["database"],
                 cell["python"],
-                *(f"{cell[column]:,}" for column in COLUMNS),
+                *(f"{cell[column]:,}" for column in counts),
                 "" if cell["waits"] is None else f"{cell['waits']:,}",
                 _cpu(cell),
                 len(cell["differences"]),

@@ -24,5 +24,6 @@ def run_session(run: Callable[[Writer], object]) -> None:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         writer.end(
             waits=mode.waits() if mode.waits else None,
+            requests=mode.requests() if mode.requests else None,
             cpu_seconds=round(usage.ru_utime + usage.ru_stime, 1),
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-NAMES = ("stock", "plain", "bridge", "async", "runner")
+NAMES = ("stock", "plain", "bridge", "async", "runner", "requests")
 
 
 def run_here(run: Callable[[], Any]) -> Any:
@@ -36,6 +36,8 @@ class Mode:
     selects: Callable[[Any], bool] = lambda test: True
     # Returns how often tests were suspended, where that must have happened.
     waits: Callable[[], int] | None = None
+    # Returns how many requests were served, where there must have been some.
+    requests: Callable[[], int] | None = None
 
 
 def load(name: str) -> Mode:

@@ -12,6 +12,6 @@ SUITE = Suite(
     directory="tests",
     module="conformance.child.django_suite",
     labels=of_unittest,
-    modes=("plain", "bridge", "async", "runner"),
-    partial_modes=("async", "runner"),
+    modes=("plain", "bridge", "async", "runner", "requests"),
+    partial_modes=("async", "runner", "requests"),
 )

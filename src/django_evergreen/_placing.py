@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from functools import partial
+from types import FunctionType
 from typing import Any, NamedTuple, TypeVar
 
 from asgiref.sync import iscoroutinefunction
@@ -102,8 +103,9 @@ def runs_on_loop(fn: Any) -> bool:
 
 
 def _declared(fn: Any) -> Placement | None:
-    while isinstance(fn, partial):
-        fn = fn.func
+    if type(fn) is not FunctionType:
+        while isinstance(fn, partial):
+            fn = fn.func
     mark: Placement | None = getattr(fn, MARK, None) or _mark_of_class(fn)
     if mark is not None:
         return mark
@@ -123,6 +125,8 @@ def _mark_of_class(fn: Any) -> Placement | None:
     cls = getattr(fn, "view_class", None)
     if cls is None:
         owner = getattr(fn, "__self__", None)
+        if owner is None:
+            return getattr(type(fn), MARK, None)
         cls = owner if isinstance(owner, type) else type(owner)
     return getattr(cls, MARK, None)
 

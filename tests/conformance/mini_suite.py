@@ -24,7 +24,9 @@ def main(end):
         if end == "hangs":
             threading.Event().wait()
         writer.outcome("a.A.test_2", Outcome("passed"))
-        writer.end(waits=0 if end == "never_waits" else 7, cpu_seconds=0.0)
+        requests = {"serves": 3, "never_serves": 0}.get(end)
+        waits = 0 if end == "never_waits" else 7
+        writer.end(waits=waits, requests=requests, cpu_seconds=0.0)
 
 
 if __name__ == "__main__":

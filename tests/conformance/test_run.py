@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 from conformance import _run
+from conformance._comparison import count
 from conformance._environment import Environment
 from conformance._progress import perform
 from conformance._run import Run
@@ -56,6 +57,13 @@ def test_run_without_tests(make):
 def test_run_that_was_never_suspended(make):
     perform([run := make("never_waits")])
     assert run.failure() == "no test was suspended"
+
+
+def test_run_that_is_to_serve_requests_serves_some(make):
+    perform([serves := make("serves"), never := make("never_serves", "requests")])
+    assert serves.failure() == ""
+    assert count(serves.records)["requests"] == 3
+    assert never.failure() == "no request was served"
 
 
 def test_run_that_hangs_is_aborted_with_its_stacks(make, monkeypatch):

@@ -20,7 +20,6 @@ from .._placing import (
     Placement,
     placement_of,
     placement_of_middleware,
-    runs_on_loop,
 )
 from ..bridge import await_, run_sync
 from ..conf import options
@@ -71,8 +70,9 @@ class Chain(BaseHandler):
         # It's rendered next, by sync code: where the view ran, as what a template calls
         # may block as well.
         render = getattr(response, "render", None)
-        if render is not None and not (
-            runs_on_loop(render) and placement_of(callback).place is not Place.THREAD
+        if render is not None and (
+            placement_of(render).place is not Place.LOOP
+            or placement_of(callback).place is Place.THREAD
         ):
             response.render = partial(_render, response)
 

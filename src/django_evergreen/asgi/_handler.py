@@ -78,13 +78,19 @@ class Handler(Chain, ASGIHandler):
         if message["type"] == "http.request" and not message.get("more_body"):
             # It's in memory already, so it needs no file that may grow.
             return io.BytesIO(message.get("body", b""))
-        return await super().read_body(_first(message, receive))
+        rest = _Rest(message, receive)
+        try:
+            return await super().read_body(rest.receive)
+        except RequestAborted:
+            if rest.error is not None:
+                raise rest.error from None
+            raise
 
     async def _serve(
         self, scope: Any, body_file: Any, receive: Receive, send: Send
     ) -> None:
         set_script_prefix(get_script_prefix(scope))
-        response = None
+        request = response = None
         try:
             await run_sync(self._start, scope)
             request, response = self.create_request(scope, body_file)
@@ -95,7 +101,7 @@ class Handler(Chain, ASGIHandler):
                 response = await self.run_get_response(request)
                 await self.send_response(response, send)
         finally:
-            await run_sync(self._finish, response)
+            await run_sync(self._finish, request, response)
 
     def _start(self, scope: Any) -> None:
         sender = type(self)
@@ -118,15 +124,16 @@ class Handler(Chain, ASGIHandler):
         async with closing_stream(response):
             await super().send_response(response, send)
 
-    def _finish(self, response: Any) -> None:
+    def _finish(self, request: Any, response: Any) -> None:
         """
-        Close the response, which sends ``request_finished``; or, without one, send it.
+        Close the response, which closes the request and sends ``request_finished``; or,
+        without one, do that.
         """
         finishing = Finishing(None)
         with finishing:
             if response is None:
                 sender: Any = type(self)
-                end = partial(signals.request_finished.send, sender=sender)
+                end = partial(_end_without_response, request, sender)
             else:
                 sender = response._handler_class
                 end = response.close
@@ -140,13 +147,33 @@ class Handler(Chain, ASGIHandler):
         finishing.raise_absorbed()
 
 
-def _first(message: Any, receive: Receive) -> Receive:
-    """
-    Return a ``receive()`` that returns a message once more.
-    """
-    messages = [message]
+def _end_without_response(request: Any, sender: Any) -> None:
+    try:
+        if request is not None:
+            # What was uploaded.
+            request.close()
+    finally:
+        signals.request_finished.send(sender=sender)
 
-    async def receive_again() -> Any:
-        return messages.pop() if messages else await receive()
 
-    return receive_again
+class _Rest:
+    """
+    The messages of a body, the first of which has come.
+
+    An error, a cancellation too, is told as a disconnect: Django closes the file of the
+    body then, and at nothing else.
+    """
+
+    def __init__(self, message: Any, receive: Receive) -> None:
+        self._message, self._receive = message, receive
+        self.error: BaseException | None = None
+
+    async def receive(self) -> Any:
+        message, self._message = self._message, None
+        if message is not None:
+            return message
+        try:
+            return await self._receive()
+        except BaseException as error:
+            self.error = error
+            return {"type": "http.disconnect"}

@@ -8,6 +8,7 @@ of a block is reached under cancellation too.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import sys
@@ -19,7 +20,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from ..bridge._loops import current_hub, running_loop
 from ..bridge._switch import in_bridge
-from ._errands import errand_for
+from ._errands import Errand, errand_for
 from ._errors import TransactionEnded, TransactionRolledBack
 from ._finishing import FINISH_TIMEOUT, Finishing
 from ._threads import on_loop_of
@@ -128,7 +129,7 @@ def exit_(original: Method, atomic: Any, error: BaseException | None) -> Any:
     second one closes the connection. Raises also :exc:`TransactionRolledBack`.
     """
     if (errand := errand_for(atomic.using or DEFAULT_DB_ALIAS)) is not None:
-        return errand.call(exit_, original, atomic, error)
+        return _exit_on_errand(errand, original, atomic, error)
     block = _block_entered_by(atomic)
     if block is None or block.transaction.scope is None:
         return _call(original, atomic, error)
@@ -147,6 +148,17 @@ def exit_(original: Method, atomic: Any, error: BaseException | None) -> Any:
     # The same for a thread, which is not who has closed it.
     block.close()
     return _end(original, block, error)
+
+
+def _exit_on_errand(
+    errand: Errand, original: Method, atomic: Any, error: BaseException | None
+) -> Any:
+    try:
+        errand.check_cancelled()
+    except asyncio.CancelledError as cancellation:
+        errand.call(exit_, original, atomic, error or cancellation)
+        raise
+    return errand.call(exit_, original, atomic, error)
 
 
 def _call(original: Method, atomic: Any, error: BaseException | None) -> Any:

@@ -16,6 +16,7 @@ from django.db import DatabaseError
 from ..bridge._loops import current_hub
 from ..bridge._switch import in_bridge, run_sync
 from ._pool import ENDED
+from ._threads import ThreadCursor
 
 logger = logging.getLogger("django_evergreen.cursors")
 
@@ -27,9 +28,12 @@ class PinsConnection:
     """
 
     db: Any
+    cursor: Any
 
     def __enter__(self) -> Any:
-        self._pinned = self.db._lease
+        # A thread's cursor has done it.
+        is_of_thread = isinstance(self.cursor, ThreadCursor)
+        self._pinned = None if is_of_thread else self.db._lease
         if self._pinned is not None:
             self._pinned.pins += 1
         return super().__enter__()  # type: ignore[misc]

@@ -39,6 +39,12 @@ current_thread: ContextVar[RequestThread | None] = ContextVar(
 )
 
 
+# The errand whose thread waits for what runs in this context.
+_waiting: ContextVar[Errand | None] = ContextVar(
+    "django_evergreen_waiting", default=None
+)
+
+
 class _Here(threading.local):
     """
     What the current thread works for.
@@ -117,6 +123,8 @@ class Errand:
         # Whose connections the thread uses. The task may change it.
         self.scope = find_scope()
         self._thread = thread
+        # Inside of which this one was begun, or by a task that was.
+        self._outer = _waiting.get()
         self._hub: Hub = current_hub()
         self._waiter: Waiter
         # What the thread wants the task to do.
@@ -126,6 +134,15 @@ class Errand:
         self._is_cancelled = False
         # The task waits no more.
         self._is_forsaken = False
+        # The end of a request takes place whatever happens to the task.
+        self._is_finishing = is_finishing()
+        self._closers: list[Callable[[], None]] = []
+
+    def on_end(self, closer: Callable[[], None]) -> None:
+        """
+        Call ``closer()`` in the task when this errand is over.
+        """
+        self._closers.append(closer)
 
     # In the task.
 
@@ -137,22 +154,29 @@ class Errand:
         thread raises ``CancelledError`` there, and so does this call when the thread
         has ended; the second one doesn't wait for that.
         """
+        try:
+            return self._perform(fn)
+        finally:
+            for closer in self._closers:
+                closer()
+
+    def _perform(self, fn: Callable[[], Any]) -> Any:
         error = sys.exception()
         if error is not None:
             fn = partial(call_while_handling, error, fn, (), {})
         call = _Call(fn)
         self._waiter = self._hub.new_waiter()
-        self._thread.submit(partial(self._work, call))
+        self._thread.submit(self, partial(self._work, call))
         cancelled: BaseException | None = None
         while True:
             try:
                 await_(self._waiter)
             except self._hub.cancelled as cancellation:
-                if cancelled is not None or not self._has_begun:
+                may_wait = self._has_begun or self._is_finishing
+                if cancelled is not None or not may_wait:
                     self._forsake()
                     raise
-                # The end of a request is not cut short.
-                cancelled, self._is_cancelled = cancellation, not is_finishing()
+                cancelled, self._is_cancelled = cancellation, not self._is_finishing
                 self._waiter = self._hub.new_waiter()
                 self._wake_if_called(call)
                 continue
@@ -178,7 +202,10 @@ class Errand:
         if call is None:
             return
         carry_over(call.context)
+        outer = _waiting.get()
+        _waiting.set(self)
         call.run()
+        _waiting.set(outer)
         self.scope = self._find_scope()
         self._thread.submit_nothing()
 
@@ -206,7 +233,7 @@ class Errand:
 
     def _work(self, call: _Call) -> None:
         self._has_begun = True
-        if self._is_forsaken:
+        if self._is_forsaken and not self._is_finishing:
             return
         outer, _here.errand = _here.errand, self
         try:
@@ -229,14 +256,35 @@ class Errand:
         Suspends: no, it blocks. Runs in: the thread on this errand. Raises
         ``CancelledError`` if the task was cancelled meanwhile.
         """
-        if self._is_cancelled:
-            raise asyncio.CancelledError
+        self.check_cancelled()
         call = _Call(partial(fn, *args, **kwargs))
         self._hub.call_threadsafe(self._called, call)
+        outer = _waiting.get()
         # Other jobs of the thread are no part of it.
         _here.errand = None
         try:
-            self._thread.work_until(lambda: call.is_done)
+            self._thread.work_until(self, lambda: call.is_done)
         finally:
             _here.errand = self
-        return call.take_result()
+        try:
+            return call.take_result()
+        finally:
+            _waiting.set(outer)
+
+    def is_inside(self, other: Errand) -> bool:
+        """
+        Return whether ``other`` may wait for this one, directly or not.
+        """
+        errand: Errand | None = self
+        while errand is not None and errand is not other:
+            errand = errand._outer
+        return errand is other
+
+    def check_cancelled(self) -> None:
+        """
+        Raise ``CancelledError`` if the task was cancelled: once, so that the thread
+        can clean up.
+        """
+        if self._is_cancelled or self._is_forsaken:
+            self._is_cancelled = False
+            raise asyncio.CancelledError

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..conf import options
 from ._errands import Errand
@@ -74,24 +75,31 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_parent)
 
 
-def _nothing() -> None:
+class _Entry(NamedTuple):
     """
-    Make a thread look whether what it waits for has come.
+    What a thread is to do, and on which errand; or, without a job, to look whether what
+    it waits for has come.
     """
+
+    job: Job | None = None
+    errand: Errand | None = None
 
 
 class RequestThread:
     """
-    Runs the sync code of a request that may block, one call at a time.
+    Runs the sync code of a request that may block, one call at a time. A call that waits
+    for the task lets others run meanwhile only if they may be what it waits for.
     """
 
-    __slots__ = ("_inbox", "is_over", "is_used")
+    __slots__ = ("_inbox", "_postponed", "is_over", "is_used")
 
     def __init__(self) -> None:
         self.is_used = False
         # The request has ended. A task that has outlived it has no thread.
         self.is_over = False
-        self._inbox: SimpleQueue[Job | None]
+        self._inbox: SimpleQueue[_Entry | None]
+        # What has come while another call waited.
+        self._postponed: deque[_Entry]
 
     def perform(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """
@@ -99,15 +107,15 @@ class RequestThread:
         """
         return Errand(self, current_scope).perform(partial(fn, *args, **kwargs))
 
-    def submit(self, job: Job) -> None:
+    def submit(self, errand: Errand, job: Job) -> None:
         if not self.is_used:
             self.is_used = True
-            self._inbox = SimpleQueue()
+            self._inbox, self._postponed = SimpleQueue(), deque()
             _threads.submit(self._work)
-        self._inbox.put(job)
+        self._inbox.put(_Entry(job, errand))
 
     def submit_nothing(self) -> None:
-        self._inbox.put(_nothing)
+        self._inbox.put(_Entry())
 
     def release(self) -> None:
         """
@@ -118,21 +126,41 @@ class RequestThread:
             self._inbox.put(None)
 
     def _work(self) -> None:
-        while (job := self._inbox.get()) is not None:
-            job()
-            del job
+        while (entry := self._next()) is not None:
+            if entry.job is not None:
+                entry.job()
+            del entry
 
-    def work_until(self, is_done: Callable[[], bool]) -> None:
+    def _next(self) -> _Entry | None:
+        return self._postponed.popleft() if self._postponed else self._inbox.get()
+
+    def work_until(self, errand: Errand, is_done: Callable[[], bool]) -> None:
         """
-        Do other jobs of the request until what this one waits for is done.
+        Do what may be what an errand waits for, until that is done.
         """
         is_released = False
         while not is_done():
-            job = self._inbox.get()
-            if job is None:
+            entry = self._next_inside(errand)
+            if entry is None:
                 is_released = True
-            else:
-                job()
+            elif entry.job is not None:
+                entry.job()
+            del entry
         if is_released:
             # For who has called this.
             self._inbox.put(None)
+
+    def _next_inside(self, errand: Errand) -> _Entry | None:
+        for entry in self._postponed:
+            if _may_run_inside(entry, errand):
+                self._postponed.remove(entry)
+                return entry
+        while (new := self._inbox.get()) is not None:
+            if _may_run_inside(new, errand):
+                return new
+            self._postponed.append(new)
+        return None
+
+
+def _may_run_inside(entry: _Entry, errand: Errand) -> bool:
+    return entry.errand is None or entry.errand.is_inside(errand)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..bridge._loops import Hub
 from ..bridge._switch import in_bridge
+from ._errands import current_errand
 from ._transactions import current_block
 
 
@@ -32,22 +33,51 @@ def _on_loop(name: str) -> Any:
             take_turn()
             return call(*args, **kwargs)
 
-        result = self._run(call_in_turn)
+        result = self.run(call_in_turn)
         return self if result is self._cursor else result
 
     method.__name__ = name
     return method
 
 
-class ThreadCursor:
+class Pin:
     """
-    A DB-API cursor, used by a thread. ``run`` calls a function on the loop.
+    Keeps the connection of a wrapper while a thread that is on an errand needs it.
     """
 
-    def __init__(self, cursor: Any, wrapper: Any, run: Callable[..., Any]) -> None:
+    __slots__ = ("_pooled", "_wrapper")
+
+    def __init__(self, wrapper: Any) -> None:
+        self._wrapper, self._pooled = wrapper, wrapper._lease
+        if self._pooled is not None:
+            self._pooled.pins += 1
+
+    def end(self) -> None:
+        pooled, self._pooled = self._pooled, None
+        if pooled is not None:
+            self._wrapper.unpin(pooled)
+
+
+class ThreadCursor:
+    """
+    A cursor, used by a thread. What it does is done on the loop.
+    """
+
+    def __init__(self, cursor: Any, wrapper: Any, pin: Pin | None = None) -> None:
         self._cursor = cursor
         self._wrapper = wrapper
-        self._run = run
+        self._hub: Hub = wrapper._scope.hub
+        # What ends with it.
+        self._pin = pin
+
+    def run(self, fn: Callable[[], Any]) -> Any:
+        """
+        Return ``fn()``, run where statements are sent.
+        """
+        # Not the one on which it was opened: that may be over.
+        if (errand := current_errand()) is not None:
+            return errand.call(fn)
+        return on_loop_of(self._hub, fn)
 
     def _find_turn(self) -> Callable[[], None]:
         """
@@ -70,7 +100,19 @@ class ThreadCursor:
     fetchall = _on_loop("fetchall")
     nextset = _on_loop("nextset")
     scroll = _on_loop("scroll")
-    close = _on_loop("close")
+
+    def close(self) -> None:
+        take_turn = self._find_turn()
+
+        def close_in_turn() -> None:
+            try:
+                take_turn()
+                self._cursor.close()
+            finally:
+                if self._pin is not None:
+                    self._pin.end()
+
+        self.run(close_in_turn)
 
     def __iter__(self) -> Any:
         while (row := self.fetchone()) is not None:

@@ -30,6 +30,7 @@ from ._pools import LoopPool, pools_of
 from ._query_log import QueriesLog, new_log
 
 if TYPE_CHECKING:
+    from ._errands import Errand
     from ._scopes import Scope
 
 # Seconds at rest after which CONN_HEALTH_CHECKS asks the server again.
@@ -260,8 +261,8 @@ class ScopedWrapper(LeasingWrapper):
         has joined the transaction, or was lent the wrapper.
         """
         if (errand := self.errand()) is not None:
-            cursor = errand.call(self._cursor, name)
-            cursor.cursor = _threads.ThreadCursor(cursor.cursor, self, errand.call)
+            cursor, pin = errand.call(self._pinned_cursor, errand, name)
+            cursor.cursor = _threads.ThreadCursor(cursor.cursor, self, pin)
             return cursor
         if self.is_lent():
             self._hand_back()
@@ -269,9 +270,17 @@ class ScopedWrapper(LeasingWrapper):
         # Django does it too, but with a cursor, for which the driver may wait.
         self.validate_thread_sharing()
         cursor = super()._cursor(name)
-        run = self._scope.hub.run_from_thread
-        cursor.cursor = _threads.ThreadCursor(cursor.cursor, self, run)
+        cursor.cursor = _threads.ThreadCursor(cursor.cursor, self)
         return cursor
+
+    def _pinned_cursor(self, errand: Errand, name: str | None) -> tuple[Any, Any]:
+        """
+        Return a cursor, and what keeps its connection until the end of the errand if
+        the thread doesn't close it.
+        """
+        cursor, pin = self._cursor(name), _threads.Pin(self)
+        errand.on_end(pin.end)
+        return cursor, pin
 
     def _is_alone(self) -> bool:
         """
@@ -315,6 +324,9 @@ class ScopedWrapper(LeasingWrapper):
 
     @async_unsafe
     def chunked_cursor(self) -> Any:
+        if (errand := self.errand()) is not None:
+            # It may be closed on another errand, or by none.
+            return _threads.ThreadCursor(errand.call(self.chunked_cursor), self)
         cursor = super().chunked_cursor()
         if self._lease is not None:
             watch_chunked_cursor(self, cursor)

@@ -48,7 +48,11 @@ def bridged(rule: Rule) -> Callable[..., Any]:
             return partial(run_sync, fn)
         if not thread_sensitive or not rule(fn):
             return in_thread(fn, thread_sensitive=thread_sensitive, **options)
-        return markcoroutinefunction(partial(_call, fn))
+        call: Any = markcoroutinefunction(partial(_call, fn))
+        if hasattr(fn, "__self__"):
+            # As asgiref does: Django names the class of a hook that returns None.
+            call.__self__ = fn.__self__
+        return call
 
     return sync_to_async
 

@@ -13,21 +13,24 @@ from typing import Any
 
 from django.contrib.auth import hashers
 
-from ..bridge import in_bridge, offload
+from ..bridge import in_bridge, offload, portal
 from ..db._errands import current_thread
 from ._patch import Patch
 from ._placed import call_in_thread
 
 AUTH = "django.contrib.auth"
 
-# Hashers that take no time: for tests.
-QUICK = ("md5", "unsalted_md5")
+# What takes no time: for tests.
+QUICK_HASHERS = ("md5", "unsalted_md5")
+QUICK_MAIL = tuple(
+    f"django.core.mail.backends.{name}" for name in ("console", "dummy", "locmem")
+)
 
 
 def _make_slow(original: Any) -> Any:
     @functools.wraps(original)
     def hash_in_thread(password: Any, *args: Any, **kwargs: Any) -> Any:
-        if not in_bridge() or hashers.get_hasher().algorithm in QUICK:
+        if not in_bridge() or hashers.get_hasher().algorithm in QUICK_HASHERS:
             return original(password, *args, **kwargs)
         return offload(original, password, *args, **kwargs)
 
@@ -46,11 +49,35 @@ def _make_waiting(original: Any) -> Any:
     return wait_in_thread
 
 
+def _make_mail_backend(original: Any) -> Any:
+    @functools.wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        original(self, *args, **kwargs)
+        if in_bridge() and type(self).__module__ not in QUICK_MAIL:
+            # Not the function that calls it: Django looks at who has called that.
+            self.send_messages = _make_waiting(self.send_messages)
+
+    return __init__
+
+
 PATCHES = [
     Patch("django.contrib.auth.hashers", "verify_password", _make_slow),
     Patch("django.contrib.auth.hashers", "make_password", _make_slow),
     Patch("django.contrib.auth.base_user", "make_password", _make_slow, app=AUTH),
     Patch("django.contrib.auth.models", "make_password", _make_slow, app=AUTH),
-    Patch("django.core.mail.message:EmailMessage", "send", _make_waiting),
+    # Django 5.2 calls verify_password() in these coroutines, on the loop.
+    Patch("django.contrib.auth.hashers", "acheck_password", portal, until=(6, 0)),
+    Patch(
+        "django.contrib.auth.base_user",
+        "acheck_password",
+        portal,
+        app=AUTH,
+        until=(6, 0),
+    ),
+    Patch(
+        "django.core.mail.backends.base:BaseEmailBackend",
+        "__init__",
+        _make_mail_backend,
+    ),
     Patch("django.core.files.storage.base:Storage", "save", _make_waiting),
 ]

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.backends.sqlite3 import base, creation
+from django.db.backends.sqlite3 import base, creation, operations
 from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
 from ....bridge._loops import running_loop
@@ -20,6 +21,7 @@ from ....bridge._switch import in_bridge
 from ..._cursors import PinsConnection
 from ..._hooks import ConnectionState
 from ..._options import PoolOptions
+from ..._threads import ThreadCursor
 from ..._wrapper import ScopedWrapper, expire_pools
 from ._connection import WorkerConnection, WorkerCursor
 
@@ -38,6 +40,17 @@ class InlineConnection(sqlite3.Connection):
     """
 
     lease: Any = None
+
+
+class DatabaseOperations(operations.DatabaseOperations):
+    """
+    Lets a thread log its queries: SQLite quotes the parameters for the log, which
+    takes a statement.
+    """
+
+    def last_executed_query(self, cursor: Any, sql: str, params: Any) -> Any:
+        quote = partial(super().last_executed_query, cursor, sql, params)
+        return cursor.run(quote) if isinstance(cursor, ThreadCursor) else quote()
 
 
 class DatabaseCreation(creation.DatabaseCreation):
@@ -69,6 +82,7 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
     """
 
     creation_class = DatabaseCreation
+    ops_class = DatabaseOperations
 
     # SQLite has one writer, and readers are quick: few connections suffice.
     pool_defaults = PoolOptions(max_size=4)
