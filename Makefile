@@ -38,7 +38,7 @@ lint: $(VENV)/.lint ## ruff and mypy
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: $(VENV)/.test ## measure, side by side with stock Django
+bench: $(VENV)/.bench ## measure, side by side with stock Django
 	$(BIN)/python -m benchmarks $(ARGS)
 
 chaos: $(VENV)/.test ## ten minutes of transfers while tasks, sessions and servers are killed
@@ -54,7 +54,7 @@ conformance-third-party: $(VENV)/.conformance-third-party ## the suites of eight
 	$(BIN)/python -m conformance --third-party $(ARGS)
 
 # One stamp for each dependency group, renewed when the requirements change.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.matrix $(VENV)/.lint $(VENV)/.conformance $(VENV)/.conformance-third-party: $(VENV)/.%: pyproject.toml | $(BIN)/python
+$(VENV)/.demo $(VENV)/.test $(VENV)/.bench $(VENV)/.matrix $(VENV)/.lint $(VENV)/.conformance $(VENV)/.conformance-third-party: $(VENV)/.%: pyproject.toml | $(BIN)/python
 	@# The first pip that knows dependency groups. Here, where it is tried again
 	@# if the registry failed.
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'

@@ -10,6 +10,8 @@ import shutil
 import greenlet
 
 pytest_plugins = [
+    "tests.asgi.fix_browser",
+    "tests.asgi.fix_project",
     "tests.fix_db",
     "tests.fix_loops",
     "tests.fix_pgbouncer",

@@ -15,6 +15,7 @@ import sys
 
 from tests.postgresql_server import PostgreSQLServer
 
+from . import targets
 from .project import WAYS
 
 
@@ -60,6 +61,8 @@ def measure(workers, rounds, times):
     paths = {"wsgi": "/one/", "asgi": "/aone/", "evergreen": "/aone/"}
     found = {worker.way: [] for worker in workers}
     for number in range(-1, rounds):
+        if sys.stderr.isatty():
+            print(f"\rround {number + 1} of {rounds}\r", end="", file=sys.stderr)
         for worker in workers[number % 3 :] + workers[: number % 3]:
             cost = worker.measure(paths[worker.way], times)
             if number >= 0:
@@ -87,17 +90,12 @@ def main(rounds, times):
     finally:
         server.stop()
     report(found)
+    return {"cpu_us": found}
 
 
 def report(found):
-    print("CPU per request: default middleware, session, user and one query")
-    medians = {way: statistics.median(costs) for way, costs in found.items()}
+    print("\nCPU per request: default middleware, session, user and one query")
     for way, title in WAYS.items():
-        print(f"  {title:20} {medians[way]:7.0f} us")
-    for other in ("wsgi", "asgi"):
-        pairs = zip(found["evergreen"], found[other], strict=True)
-        ratios = [ours / its for ours, its in pairs]
-        print(
-            f"  ours / {WAYS[other]:13} {statistics.median(ratios):7.2f} "
-            f"(lowest {min(ratios):.2f}, highest {max(ratios):.2f})"
-        )
+        print(f"  {title:20} {statistics.median(found[way]):7.0f} us")
+    targets.report("cpu_to_wsgi", found["evergreen"], found["wsgi"])
+    targets.report("cpu_to_asgi", found["evergreen"], found["asgi"])

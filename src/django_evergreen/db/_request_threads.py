@@ -87,8 +87,8 @@ class _Entry(NamedTuple):
 
 class RequestThread:
     """
-    Runs the sync code of a request that may block, one call at a time. A call that waits
-    for the task lets others run meanwhile only if they may be what it waits for.
+    Runs the sync code of a request that may block, one call at a time. While a call
+    waits for the task, others run only if they may be what it waits for.
     """
 
     __slots__ = ("_inbox", "_postponed", "is_over", "is_used")

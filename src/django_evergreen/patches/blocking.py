@@ -19,6 +19,8 @@ from ._patch import Patch
 from ._placed import call_in_thread
 
 AUTH = "django.contrib.auth"
+BASE_USER = "django.contrib.auth.base_user"
+BACKEND = "django.contrib.auth.backends:ModelBackend"
 
 # What takes no time: for tests.
 QUICK_HASHERS = ("md5", "unsalted_md5")
@@ -63,17 +65,12 @@ def _make_mail_backend(original: Any) -> Any:
 PATCHES = [
     Patch("django.contrib.auth.hashers", "verify_password", _make_slow),
     Patch("django.contrib.auth.hashers", "make_password", _make_slow),
-    Patch("django.contrib.auth.base_user", "make_password", _make_slow, app=AUTH),
+    Patch(BASE_USER, "make_password", _make_slow, app=AUTH),
     Patch("django.contrib.auth.models", "make_password", _make_slow, app=AUTH),
-    # Django 5.2 calls verify_password() in these coroutines, on the loop.
+    # Coroutines that call these on the loop, in Django 5.2 and the last in 6.0 too.
     Patch("django.contrib.auth.hashers", "acheck_password", portal, until=(6, 0)),
-    Patch(
-        "django.contrib.auth.base_user",
-        "acheck_password",
-        portal,
-        app=AUTH,
-        until=(6, 0),
-    ),
+    Patch(BASE_USER, "acheck_password", portal, app=AUTH, until=(6, 0)),
+    Patch(BACKEND, "aauthenticate", portal, app=AUTH, until=(6, 1)),
     Patch(
         "django.core.mail.backends.base:BaseEmailBackend",
         "__init__",

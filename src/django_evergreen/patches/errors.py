@@ -16,7 +16,7 @@ from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 
-from ..bridge import in_bridge
+from ..bridge import in_bridge, run_sync
 from ..db._errands import current_thread
 from ._patch import Patch
 from ._placed import call_in_thread, placed
@@ -46,6 +46,21 @@ def _make_resolve_error_handler(original: Any) -> Any:
         return placed(callback)
 
     return resolve_error_handler
+
+
+def _make_sync_to_async(original: Any) -> Any:
+    """
+    Let async middleware have its error responses made as those of other code are, and
+    not in a thread that is not of the request.
+    """
+
+    @functools.wraps(original)
+    def sync_to_async(fn: Any, **options: Any) -> Any:
+        if current_thread.get() is None:
+            return original(fn, **options)
+        return functools.partial(run_sync, fn)
+
+    return sync_to_async
 
 
 def _make_log_response(original: Any) -> Any:
@@ -87,6 +102,7 @@ PATCHES = [
         "response_for_exception",
         _make_response_for_exception,
     ),
+    Patch("django.core.handlers.exception", "sync_to_async", _make_sync_to_async),
     Patch("django.core.handlers.base", "log_response", _make_log_response),
     Patch("django.core.handlers.exception", "log_response", _make_log_response),
 ]
