@@ -61,8 +61,10 @@ def project(request):
 @visiting
 async def test_requests_at_once_use_no_thread(declared):
     async with declared.visitor("admin") as client:
+        before = (await client.get("/threads/")).json()
         meetings = (client.get(f"/meet/{REQUESTS}/") for _ in range(REQUESTS))
         answers = await asyncio.gather(*meetings)
+        assert (await client.get("/threads/")).json() == before
     expected = {"threads": 1, "user": "admin"}
     assert [answer.json() for answer in answers] == [expected] * REQUESTS
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,9 @@ logger = logging.getLogger("django_evergreen.pool")
 
 # Seconds after which a pool that could not be filled is tried again.
 FILL_AGAIN = 5.0
+
+# What ends the wait to begin, if it isn't the timer.
+_ADMITTED: Any = object()
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class LoopPool:
         self._fill_after = 0.0
         # Who waits until nobody uses a connection.
         self._draining: list[Waiter] = []
+        # Who waits to begin, while others wait for a connection.
+        self._lobby: OrderedDict[Waiter, None] = OrderedDict()
         hub.on_close(self.close)
 
     def __repr__(self) -> str:
@@ -89,7 +95,7 @@ class LoopPool:
         return PoolStatistics(
             size=state.size,
             idle=len(state.idle),
-            waiting=len(state.waiters),
+            waiting=self._count_waiting(),
             max_size=self.options.max_size,
             holders=tuple(sorted(str(pooled.holder) for pooled in state.leased)),
             opened=self._opened,
@@ -117,14 +123,30 @@ class LoopPool:
             self._close_doomed()
         return pooled
 
-    def _wait(self) -> Grant:
-        options = self.options
-        if options.max_waiting and len(self._state.waiters) >= options.max_waiting:
+    def _count_waiting(self) -> int:
+        return len(self._state.waiters) + len(self._lobby)
+
+    def _check_max_waiting(self) -> None:
+        limit = self.options.max_waiting
+        if limit and self._count_waiting() >= limit:
             self._timeouts += 1
-            raise PoolTimeout(self._exhausted(f"{options.max_waiting} already wait"))
+            raise PoolTimeout(self._exhausted(f"{limit} already wait"))
+
+    def _wait(self) -> Grant:
+        self._check_max_waiting()
         waiter = self.hub.new_waiter()
         self._state.enqueue(waiter)
-        timer = self.hub.call_later(options.timeout, partial(wake, waiter))
+        if len(self._state.waiters) >= self.options.max_size:
+            self.hub.crowded.add(self)
+        try:
+            return self._wait_for_grant(waiter)
+        finally:
+            if self in self.hub.crowded:
+                self._admit()
+
+    def _wait_for_grant(self, waiter: Waiter) -> Grant:
+        timeout = self.options.timeout
+        timer = self.hub.call_later(timeout, partial(wake, waiter))
         try:
             grant: Grant | None = suspend(waiter)
         except BaseException:
@@ -134,11 +156,64 @@ class LoopPool:
         finally:
             timer.cancel()
         if grant is None:
-            message = self._exhausted(f"none became free in {options.timeout:g} s")
+            message = self._exhausted(f"none became free in {timeout:g} s")
             self._state.leave(waiter, None)
             self._timeouts += 1
             raise PoolTimeout(message)
         return grant
+
+    def is_crowded(self) -> bool:
+        """
+        Return whether a query that begins now would find a full queue.
+        """
+        return bool(self._lobby) or len(self._state.waiters) >= self.options.max_size
+
+    async def wait_in_lobby(self) -> None:
+        """
+        Wait until fewer wait for a connection. Suspends: yes. Raises
+        :exc:`PoolTimeout`.
+        """
+        timeout = self.options.timeout
+        self._check_max_waiting()
+        waiter: Any = self.hub.new_waiter()
+        self._lobby[waiter] = None
+        timer = self.hub.call_later(timeout, partial(wake, waiter))
+        try:
+            is_admitted = await waiter
+        except BaseException:
+            self._lobby.pop(waiter, None)
+            if waiter.done() and not waiter.cancelled() and not waiter.exception():
+                # It was his turn, which is the next one's now.
+                self._admit()
+            raise
+        finally:
+            timer.cancel()
+        if is_admitted is not _ADMITTED:
+            message = self._exhausted(f"none became free in {timeout:g} s")
+            self._lobby.pop(waiter, None)
+            self._timeouts += 1
+            raise PoolTimeout(message)
+
+    def leave_lobby(self) -> None:
+        """
+        Let the next one begin when a query has ended that was in the lobby, unless
+        those who wait for a connection will do it.
+        """
+        if not self._state.waiters:
+            self._admit()
+
+    def _admit(self) -> None:
+        """
+        Let the next one begin, in place of one who waits no more for a connection.
+        """
+        while self._lobby:
+            waiter, _ = self._lobby.popitem(last=False)
+            # One that is done is late, or was cancelled, and is about to leave.
+            if not waiter.done():
+                waiter.set_result(_ADMITTED)
+                break
+        if not self.is_crowded():
+            self.hub.crowded.discard(self)
 
     def _exhausted(self, what: str) -> str:
         statistics = self.statistics()
@@ -265,7 +340,10 @@ class LoopPool:
         # The wrappers that know this pool look for another one.
         self.database = None
         connections = [p.connection for p in self._state.connections()]
-        for waiter in self._state.close():
+        waiters = [*self._state.close(), *self._lobby]
+        self._lobby.clear()
+        self.hub.crowded.discard(self)
+        for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(PoolTimeout(f"{self!r} was closed."))
         self._close_doomed()

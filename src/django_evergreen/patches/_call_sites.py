@@ -26,14 +26,17 @@ def always(fn: Any) -> bool:
     return True
 
 
-def call_sites(module: str, rule: Rule = always, **options: Any) -> Patch:
+def call_sites(
+    module: str, rule: Rule = always, *, run: Any = run_sync, **options: Any
+) -> Patch:
     """
     Return the patch for a module's uses of ``sync_to_async``.
     """
-    return Patch(module, "sync_to_async", lambda original: bridged(rule), **options)
+    make = partial(_make, rule, run)
+    return Patch(module, "sync_to_async", make, **options)
 
 
-def bridged(rule: Rule) -> Callable[..., Any]:
+def _make(rule: Rule, run: Any, original: Any) -> Callable[..., Any]:
     """
     Return a ``sync_to_async`` that avoids the thread where ``rule`` allows.
     """
@@ -45,7 +48,7 @@ def bridged(rule: Rule) -> Callable[..., Any]:
             return partial(sync_to_async, thread_sensitive=thread_sensitive, **options)
         if rule is always and thread_sensitive and not has_sync_parent.get():
             # Called at once, in this context, and often: the shortest way.
-            return partial(run_sync, fn)
+            return partial(run, fn)
         if not thread_sensitive or not rule(fn):
             return in_thread(fn, thread_sensitive=thread_sensitive, **options)
         call: Any = markcoroutinefunction(partial(_call, fn))

@@ -7,10 +7,11 @@ bridge. What users override, as ``save()``, runs in the bridge too.
 
 from __future__ import annotations
 
+from ..db._lobby import run_query
 from ._call_sites import call_sites
 
 PATCHES = [
-    call_sites("django.db.models.query"),
+    call_sites("django.db.models.query", run=run_query),
     call_sites("django.db.models.base"),
     call_sites("django.db.models.fields.related_descriptors"),
     call_sites("django.contrib.contenttypes.fields", app="django.contrib.contenttypes"),
