@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -83,8 +83,8 @@ class Chain(BaseHandler):
         ):
             response.render = partial(_render, response)
 
-    async def get_response_async(self, request: Any) -> Any:
-        return await run_sync(self.get_response, request)
+    def get_response_async(self, request: Any) -> Coroutine[Any, Any, Any]:
+        return run_sync(self.get_response, request)
 
 
 def _by_method(link: Any) -> Any:

@@ -11,7 +11,7 @@ Guarantees, for each request that has begun:
 from __future__ import annotations
 
 import io
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -43,21 +43,18 @@ class Handler(Chain, ASGIHandler):
     """
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        if scope["type"] == "http":
+            watchdog = Watchdog.of_loop()
+            if watchdog is None:
+                await self.handle(scope, receive, send)
+            else:
+                with watchdog.naming(f"{scope['method']} {scope['path']}"):
+                    await self.handle(scope, receive, send)
+        elif scope["type"] == "lifespan":
             await serve_lifespan(receive, send)
-        elif scope["type"] == "http":
-            await self._handle_watched(scope, receive, send)
         else:
             # Django's own error.
             await super().__call__(scope, receive, send)
-
-    async def _handle_watched(self, scope: Any, receive: Receive, send: Send) -> None:
-        watchdog = Watchdog.of_loop()
-        if watchdog is None:
-            await self.handle(scope, receive, send)
-            return
-        with watchdog.naming(f"{scope['method']} {scope['path']}"):
-            await self.handle(scope, receive, send)
 
     async def handle(self, scope: Any, receive: Receive, send: Send) -> None:
         try:
@@ -117,10 +114,13 @@ class Handler(Chain, ASGIHandler):
             by_chunks(response, request)
         return response
 
-    async def send_response(self, response: Any, send: Send) -> None:
-        if not response.streaming:
-            await super().send_response(response, send)
-            return
+    def send_response(self, response: Any, send: Send) -> Coroutine[Any, Any, None]:
+        # No coroutine around another one: each costs at every wait.
+        if response.streaming:
+            return self._send_stream(response, send)
+        return super().send_response(response, send)  # type: ignore[no-any-return]
+
+    async def _send_stream(self, response: Any, send: Send) -> None:
         async with closing_stream(response):
             await super().send_response(response, send)
 
