@@ -5,6 +5,7 @@ Cancelling a request whose client has left.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -32,7 +33,7 @@ class Disconnects:
         self._task = asyncio.current_task(loop)  # type: ignore[assignment]
         self._cancelled_before = self._task.cancelling()
         self._is_over = False
-        self._listener = loop.create_task(self._listen())
+        self._listener = _start_task(loop, self._listen())
         self._listener.add_done_callback(self._cancel)
 
     def _cancel(self, listener: asyncio.Task[None]) -> None:
@@ -57,3 +58,14 @@ class Disconnects:
         if reason is None or isinstance(reason, RequestAborted):
             return True
         raise reason
+
+
+def _start_task(
+    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]
+) -> asyncio.Task[None]:
+    """
+    Start a task at once, where Python can: it spares a turn of the loop.
+    """
+    if sys.version_info < (3, 12) or loop.get_task_factory() is not None:
+        return loop.create_task(coroutine)
+    return asyncio.Task(coroutine, loop=loop, eager_start=True)
