@@ -13,6 +13,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from django.core.cache.backends.base import BaseCache
+
 from ..bridge import in_bridge, offload
 from ._call_sites import call_sites
 from ._patch import Patch
@@ -79,7 +81,10 @@ def _offloaded(backend: type) -> type:
     """
     Return a subclass whose methods have a thread in the bridge.
     """
-    methods = {name: _in_thread(backend, name) for name in _METHODS}
+    # Not the methods of the base class, which call those. Django tells by them what a
+    # backend does by itself.
+    own = [n for n in _METHODS if getattr(backend, n) is not getattr(BaseCache, n)]
+    methods = {name: _in_thread(backend, name) for name in own}
     names = {"__module__": backend.__module__, "__qualname__": backend.__qualname__}
     return type(backend.__name__, (backend,), {**names, **methods})
 
