@@ -67,8 +67,11 @@ class Chain(BaseHandler):
         return super().adapt_method_mode(is_async, method, method_is_async, debug, name)
 
     def make_view_atomic(self, view: Any) -> Any:
+        placement, view = _placement_of(view), super().make_view_atomic(view)
+        if placement.place is Place.AWAITED:
+            return _awaited(view)
         # In the thread, so that no request holds a connection while it waits for one.
-        return placed(super().make_view_atomic(view), _placement_of(view))
+        return placed(view, placement)
 
     def check_response(
         self, response: Any, callback: Any, name: str | None = None
@@ -99,6 +102,18 @@ def _by_method(link: Any) -> Any:
     if not is_plain or iscoroutinefunction(link):
         return link
     return convert_exception_to_response(middleware.__call__)
+
+
+def _awaited(view: Any) -> Any:
+    """
+    Return an async view as sync code. Django's ``async_to_sync()`` does the same, at the
+    cost of a C call, whose stack is kept while the view waits.
+    """
+
+    def wait_for_view(*args: Any, **kwargs: Any) -> Any:
+        return await_(view(*args, **kwargs))
+
+    return wait_for_view
 
 
 def _placement_of(view: Any) -> Placement:

@@ -77,7 +77,9 @@ class LoopPool:
         # Who waits until nobody uses a connection.
         self._draining: list[Waiter] = []
         # Who waits to begin, while others wait for a connection.
-        self._lobby: OrderedDict[Waiter, None] = OrderedDict()
+        # And until when, in monotonic seconds.
+        self._lobby: OrderedDict[Waiter, float] = OrderedDict()
+        self._lobby_timer: Timer | None = None
         hub.on_close(self.close)
 
     def __repr__(self) -> str:
@@ -173,11 +175,11 @@ class LoopPool:
         Wait until fewer wait for a connection. Suspends: yes. Raises
         :exc:`PoolTimeout`.
         """
-        timeout = self.options.timeout
         self._check_max_waiting()
         waiter: Any = self.hub.new_waiter()
-        self._lobby[waiter] = None
-        timer = self.hub.call_later(timeout, partial(wake, waiter))
+        self._lobby[waiter] = time.monotonic() + self.options.timeout
+        if self._lobby_timer is None:
+            self._watch_lobby()
         try:
             is_admitted = await waiter
         except BaseException:
@@ -186,13 +188,26 @@ class LoopPool:
                 # It was his turn, which is the next one's now.
                 self._admit()
             raise
-        finally:
-            timer.cancel()
         if is_admitted is not _ADMITTED:
+            timeout = self.options.timeout
             message = self._exhausted(f"none became free in {timeout:g} s")
             self._lobby.pop(waiter, None)
             self._timeouts += 1
             raise PoolTimeout(message)
+
+    def _watch_lobby(self) -> None:
+        """
+        Wake those whose time is over. One timer for all, as each costs memory.
+        """
+        self._lobby_timer = None
+        now = time.monotonic()
+        for waiter, deadline in self._lobby.items():
+            if deadline > now:
+                self._lobby_timer = self.hub.call_later(
+                    deadline - now, self._watch_lobby
+                )
+                return
+            wake(waiter)
 
     def leave_lobby(self) -> None:
         """
@@ -335,8 +350,9 @@ class LoopPool:
         Close all connections, those in use too, and send away who waits. Wait,
         blocking, for those that are closed by a thread of their own.
         """
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._lobby_timer):
+            if timer is not None:
+                timer.cancel()
         # The wrappers that know this pool look for another one.
         self.database = None
         connections = [p.connection for p in self._state.connections()]

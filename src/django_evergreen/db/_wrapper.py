@@ -43,6 +43,24 @@ class ScopedWrapper(LeasingWrapper):
     threads, it behaves as Django's own.
     """
 
+    # Not in its __dict__: with what this package adds, that would have more than the 30
+    # keys up to which objects share them, and be five times as large.
+    __slots__ = (
+        "atomic_blocks",
+        "client",
+        "commit_on_exit",
+        "creation",
+        "execute_wrappers",
+        "features",
+        "introspection",
+        "ops",
+        "rollback_exc",
+        "run_on_commit",
+        "savepoint_ids",
+        "savepoint_state",
+        "validation",
+    )
+
     # How many connections a pool has unless the settings tell.
     pool_defaults = PoolOptions()
     # Django's cursor wrappers, which also keep the connection while entered.
