@@ -106,7 +106,7 @@ def _by_method(link: Any) -> Any:
 
 def _awaited(view: Any) -> Any:
     """
-    Return an async view as sync code. Django's ``async_to_sync()`` does the same, at the
+    Return an async view as sync code. ``async_to_sync()`` does the same, at the
     cost of a C call, whose stack is kept while the view waits.
     """
 
