@@ -11,6 +11,8 @@ from typing import Any
 
 from django.core.exceptions import RequestAborted
 
+_EAGERLY: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+
 
 class Disconnects:
     """
@@ -66,6 +68,6 @@ def _start_task(
     """
     Start a task at once, where Python can: it spares a turn of the loop.
     """
-    if sys.version_info < (3, 12) or loop.get_task_factory() is not None:
+    if loop.get_task_factory() is not None:
         return loop.create_task(coroutine)
-    return asyncio.Task(coroutine, loop=loop, eager_start=True)
+    return asyncio.Task(coroutine, loop=loop, **_EAGERLY)
