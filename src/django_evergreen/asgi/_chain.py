@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.exception import convert_exception_to_response
 
@@ -23,7 +23,7 @@ from .._placing import (
     placement_of,
     placement_of_middleware,
 )
-from ..bridge import await_, run_sync
+from ..bridge import await_, in_bridge, run_sync
 from ..conf import options
 from ..db._errands import current_errand
 from ..patches._placed import call_in_thread, placed
@@ -111,7 +111,9 @@ def _awaited(view: Any) -> Any:
     """
 
     def wait_for_view(*args: Any, **kwargs: Any) -> Any:
-        return await_(view(*args, **kwargs))
+        if in_bridge():
+            return await_(view(*args, **kwargs))
+        return async_to_sync(view)(*args, **kwargs)
 
     return wait_for_view
 
