@@ -246,6 +246,31 @@ async def test_rows_that_a_cancelled_task_did_not_get_do_not_lock_the_file(db):
         another.rollback()
 
 
+async def test_transaction_ends_with_its_connection_though_a_cursor_is_kept(db):
+    """
+    As the traceback of an error keeps it.
+    """
+
+    def write():
+        connection.ensure_connection()
+        driver = connection.connection
+        driver.execute("BEGIN IMMEDIATE")
+        cursor = driver.cursor()
+        with pytest.raises(sqlite3.IntegrityError):
+            for _ in range(2):
+                cursor.execute("INSERT INTO app_author (id, name) VALUES (1, 'Author')")
+        return driver, cursor
+
+    driver, cursor = await run_sync(write)
+    driver.close()
+    driver.join()
+    name = connection.settings_dict["NAME"]
+    with contextlib.closing(sqlite3.connect(name, timeout=0)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        another.rollback()
+    del cursor
+
+
 async def test_executemany_takes_a_generator_that_queries(db):
     await Author.objects.acreate(name="A")
 

@@ -208,10 +208,13 @@ class WorkerConnection(sqlite3.Connection):
         self._worker.finish(self._close)
 
     def _close(self) -> None:
-        # SQLite keeps a closed file, and its locks, while a statement is open.
+        # SQLite keeps a closed file, its locks and its transaction while there is a
+        # statement: an error's traceback may keep the cursor that has it.
         try:
             for cursor in tuple(self.half_read):
                 SQLiteCursorWrapper.close(cursor)
+            with contextlib.suppress(sqlite3.Error):
+                super().rollback()
         finally:
             super().close()
 
