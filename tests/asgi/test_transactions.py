@@ -4,12 +4,15 @@ The connection and the transaction of a request: of its threads, too.
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial, update_wrapper
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
+from django.core.files.base import ContentFile
+from django.core.files.storage import FileSystemStorage
 from django.db import connection, connections, transaction
-from django.http import Http404
+from django.http import Http404, HttpResponse
 from django.utils.decorators import async_only_middleware, sync_only_middleware
 
 from django_evergreen.asgi import on_loop
@@ -17,7 +20,7 @@ from django_evergreen.bridge import run_sync
 from django_evergreen.db import statistics
 
 from ..app.models import Author
-from .exchange import Gate, begin, happens, request, site
+from .exchange import DEADLINE, Gate, begin, happens, request, site
 from .test_threads import answer, place, sync_view
 
 HERE = __name__
@@ -88,6 +91,59 @@ async def test_commit_hook_runs_in_a_thread_when_the_loop_commits(db):
     with site(view, middleware=middleware) as application:
         await request(application)
         assert places == ["thread"]
+
+
+async def test_commit_hook_of_a_thread_runs_after_its_request_has_ended(db):
+    places, tasks, may_commit = [], [], asyncio.Event()
+
+    async def transact():
+        async with transaction.atomic():
+            hook = partial(transaction.on_commit, lambda: places.append(place()))
+            await sync_to_async(hook)()
+            may_commit.set()
+            await request_has_ended.wait()
+
+    async def view(request):
+        tasks.append(asyncio.create_task(transact()))
+        await may_commit.wait()
+        return HttpResponse()
+
+    request_has_ended = asyncio.Event()
+    with site(view) as application:
+        await request(application)
+        request_has_ended.set()
+        async with asyncio.timeout(DEADLINE):
+            await tasks[0]
+    assert places == ["thread"]
+
+
+async def test_file_of_a_task_that_outlives_its_request_is_stored_in_a_thread(
+    monkeypatch,
+):
+    places, tasks = [], []
+    request_has_ended = asyncio.Event()
+
+    def save(storage, *args):
+        places.append(place())
+        return "name"
+
+    monkeypatch.setattr(FileSystemStorage, "_save", save)
+    monkeypatch.setattr(FileSystemStorage, "get_available_name", lambda *args, **_: "n")
+
+    async def store():
+        await request_has_ended.wait()
+        await run_sync(FileSystemStorage().save, "name", ContentFile(b""))
+
+    async def view(request):
+        tasks.append(asyncio.create_task(store()))
+        return HttpResponse()
+
+    with site(view) as application:
+        await request(application)
+        request_has_ended.set()
+        async with asyncio.timeout(DEADLINE):
+            await tasks[0]
+    assert places == ["thread"]
 
 
 @async_only_middleware

@@ -15,6 +15,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
+from ..bridge import offload
 from ..conf import options
 from ._errands import Errand
 from ._scopes import current_scope
@@ -95,7 +96,7 @@ class RequestThread:
 
     def __init__(self) -> None:
         self.is_used = False
-        # The request has ended. A task that has outlived it has no thread.
+        # The request has ended.
         self.is_over = False
         self._inbox: SimpleQueue[_Entry | None]
         # What has come while another call waited.
@@ -103,8 +104,12 @@ class RequestThread:
 
     def perform(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """
-        Return ``fn(...)``, run in this thread. See :meth:`Errand.perform`.
+        Return ``fn(...)``, run in this thread; in another one, when the request has
+        ended. See :meth:`Errand.perform`.
         """
+        if self.is_over:
+            # Of a task that has outlived the request, whose thread others have.
+            return offload(fn, *args, **kwargs)
         return Errand(self, current_scope).perform(partial(fn, *args, **kwargs))
 
     def submit(self, errand: Errand, job: Job) -> None:

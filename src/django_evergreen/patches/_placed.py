@@ -33,6 +33,6 @@ def call_in_thread(fn: Any, /, *args: Any, **kwargs: Any) -> Any:
     Return ``fn(...)``, run in the thread of the request if there is one.
     """
     thread = current_thread.get()
-    if thread is None or thread.is_over or not in_bridge():
+    if thread is None or not in_bridge():
         return fn(*args, **kwargs)
     return thread.perform(fn, *args, **kwargs)
