@@ -70,9 +70,9 @@ def _read(
     is_right: Callable[[Any], bool],
     what: str,
 ) -> Any:
-    value = given.get(name, default)
+    value = given.get(name)
     if value is None:
-        value = 0
+        value = default
     if not is_right(value):
         msg = f'EVERGREEN["{name}"] is {value!r}. Set it to {what}.'
         raise ImproperlyConfigured(msg)

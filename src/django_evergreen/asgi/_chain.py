@@ -178,7 +178,7 @@ class _InThread:
 
     def __call__(self, get_response: GetResponse) -> Any:
         middleware = self._factory(partial(_call_on_loop, get_response))
-        return middleware and _Middleware(middleware)
+        return None if middleware is None else _Middleware(middleware)
 
 
 def _call_on_loop(get_response: GetResponse, request: Any) -> Any:

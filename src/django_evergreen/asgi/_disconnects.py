@@ -55,11 +55,12 @@ class Disconnects:
             return False
         is_ours = self._task.uncancel() <= self._cancelled_before
         reason = self._listener.exception()
-        if not is_ours or not isinstance(error, asyncio.CancelledError):
+        was_cancelled = isinstance(error, asyncio.CancelledError)
+        if not is_ours or not (was_cancelled or error is None):
             return False
-        if reason is None or isinstance(reason, RequestAborted):
-            return True
-        raise reason
+        if reason is not None and not isinstance(reason, RequestAborted):
+            raise reason
+        return was_cancelled
 
 
 def _start_task(

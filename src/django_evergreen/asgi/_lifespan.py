@@ -5,6 +5,7 @@ last one.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 from ..db import close_pools, open_pools
 
 logger = logging.getLogger("django_evergreen.asgi")
+
+# Seconds for the databases, after which the server starts without their connections.
+OPEN_TIMEOUT = 30.0
 
 
 async def serve_lifespan(
@@ -25,7 +29,8 @@ async def serve_lifespan(
     """
     await receive()
     try:
-        await open_pools()
+        async with asyncio.timeout(OPEN_TIMEOUT):
+            await open_pools()
     except Exception:
         logger.exception("A database could not be reached at start-up.")
     await send({"type": "lifespan.startup.complete"})

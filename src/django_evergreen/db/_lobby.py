@@ -61,7 +61,8 @@ def _crowded_pool(crowded: set[LoopPool], fn: Any) -> LoopPool | None:
     """
     Return the pool that a query would have to wait for, if it can wait before.
     """
-    if fn.__name__ not in READS or _transactions.is_inside_any():
+    # A method that somebody has overridden may be anything that can be called.
+    if getattr(fn, "__name__", "") not in READS or _transactions.is_inside_any():
         return None
     scope = current_scope()
     if scope is None or scope.leased or scope.held:

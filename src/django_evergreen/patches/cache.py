@@ -28,9 +28,6 @@ _IN_BRIDGE = frozenset(
     }
 )
 
-
-CACHES = "django.core.cache:CacheHandler"
-
 # The methods of a cache that speak to it.
 _METHODS = (
     "add",
@@ -92,10 +89,10 @@ def _offloaded(backend: type) -> type:
 def _in_thread(backend: type, name: str) -> Callable[..., Any]:
     @functools.wraps(getattr(backend, name))
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        call = getattr(super(_offloaded(backend), self), name)
+        call = getattr(backend, name)
         if in_bridge():
-            return offload(call, *args, **kwargs)
-        return call(*args, **kwargs)
+            return offload(call, self, *args, **kwargs)
+        return call(self, *args, **kwargs)
 
     return method
 
