@@ -9,12 +9,12 @@ import json
 import threading
 
 import pytest
-from asgiref.testing import ApplicationCommunicator
 from django.contrib.auth.models import User
 from django.core.asgi import get_asgi_application
 from django.test import AsyncClient
 
 from tests.app.models import Author, Book, Tag
+from tests.asgi.exchange import request
 
 
 @pytest.fixture
@@ -25,35 +25,15 @@ def book(db):
     return book
 
 
-async def request(application, path):
-    """
-    Send one request through ASGI, as a server does; return the body.
-    """
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": path,
-        "query_string": b"",
-        "headers": [(b"host", b"testserver")],
-    }
-    # Not Django's client, which uses a thread to close the response.
-    messages = ApplicationCommunicator(application, scope)
-    await messages.send_input({"type": "http.request"})
-    start = await messages.receive_output(10)
-    body = await messages.receive_output(10)
-    await messages.wait(10)
-    assert start["status"] == 200, body
-    return body["body"]
-
-
 @pytest.mark.only("postgresql")
 async def test_requests_at_once_use_no_thread(book):
     application = get_asgi_application()
     threads = {threading.active_count()}
 
     async def get():
-        body = await request(application, f"/books/{book.pk}/")
-        assert json.loads(body) == {"author": "Author", "seen": 1}
+        # Not by Django's client, which uses a thread to close the response.
+        reply = await request(application, f"/books/{book.pk}/")
+        assert json.loads(reply.body) == {"author": "Author", "seen": 1}
         threads.add(threading.active_count())
 
     await asyncio.gather(*(get() for _ in range(100)))

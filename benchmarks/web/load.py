@@ -14,13 +14,11 @@ import statistics
 import subprocess
 import sys
 
-from tests.postgresql_server import PostgreSQLServer
-
 from . import targets
+from .database import running_server
 from .generator import Burst, Closed, Constant, allow_connections, generate
 from .in_flight import measure_in_flight, report_in_flight
 from .project import WAYS
-from .requests import migrate
 from .serving import serving, share_out_cores
 
 CLIENTS = 64
@@ -238,16 +236,7 @@ def main(rounds, seconds, uvloop, requests):
     core = share_out_cores()
     if core is None:
         print("There is only one core: the clients take their share of it.")
-    server = PostgreSQLServer()
-    server.start()
-    try:
-        database = {
-            "NAME": "postgres",
-            "USER": "postgres",
-            "HOST": server.host,
-            "PORT": server.port,
-        }
-        migrate(database)
+    with running_server() as (server, database):
         found = measure(database, core, rounds, seconds, uvloop)
         fastest = max(
             median_of("per_second", values)
@@ -259,6 +248,4 @@ def main(rounds, seconds, uvloop, requests):
             server, database, core, files, requests, uvloop
         )
         report_in_flight(found["in_flight"])
-    finally:
-        server.stop()
     return found

@@ -13,9 +13,8 @@ import statistics
 import subprocess
 import sys
 
-from tests.postgresql_server import PostgreSQLServer
-
 from . import targets
+from .database import running_server
 from .project import WAYS
 
 
@@ -47,16 +46,6 @@ class Worker:
         self.process.wait(30)
 
 
-def migrate(database):
-    code = (
-        "import sys, json; from benchmarks.web import project; "
-        "project.configure('wsgi', json.loads(sys.argv[1])); "
-        "from django.core.management import call_command; "
-        "call_command('migrate', verbosity=0)"
-    )
-    subprocess.run([sys.executable, "-c", code, json.dumps(database)], check=True)
-
-
 def measure(workers, rounds, times):
     paths = {"wsgi": "/one/", "asgi": "/aone/", "evergreen": "/aone/"}
     found = {worker.way: [] for worker in workers}
@@ -71,24 +60,13 @@ def measure(workers, rounds, times):
 
 
 def main(rounds, times):
-    server = PostgreSQLServer()
-    server.start()
-    try:
-        database = {
-            "NAME": "postgres",
-            "USER": "postgres",
-            "HOST": server.host,
-            "PORT": server.port,
-        }
-        migrate(database)
+    with running_server() as (_, database):
         workers = [Worker(way, database) for way in WAYS]
         try:
             found = measure(workers, rounds, times)
         finally:
             for worker in workers:
                 worker.close()
-    finally:
-        server.stop()
     report(found)
     return {"cpu_us": found}
 

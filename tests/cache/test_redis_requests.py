@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from http.cookies import SimpleCookie
 
 import pytest
-from asgiref.testing import ApplicationCommunicator
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.test import override_settings
+
+from tests.asgi.exchange import request
 
 CACHE = "django.middleware.cache"
 SESSIONS = "django.contrib.sessions"
@@ -37,23 +37,11 @@ def cached_pages(urls, cache):
 
 async def get(application, path, cookie=""):
     """
-    Send one request as a server does; return the body and the session's cookie.
+    Return the body of a page, and the cookies that came with it.
     """
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": path,
-        "query_string": b"",
-        "headers": [(b"host", b"testserver"), (b"cookie", cookie.encode())],
-    }
-    messages = ApplicationCommunicator(application, scope)
-    await messages.send_input({"type": "http.request"})
-    start = await messages.receive_output(10)
-    body = await messages.receive_output(10)
-    await messages.wait(10)
-    assert start["status"] == 200, body
-    cookies = SimpleCookie(dict(start["headers"]).get(b"Set-Cookie", b"").decode())
-    return body["body"], "; ".join(f"{k}={m.value}" for k, m in cookies.items())
+    reply = await request(application, path, headers=[(b"cookie", cookie.encode())])
+    assert reply.status == 200, reply.body
+    return reply.body, "; ".join(f"{k}={v}" for k, v in reply.cookies.items())
 
 
 async def test_page_comes_from_the_cache(cached_pages):

@@ -1,89 +1,82 @@
 """
 Where queries wait that have not begun, when a pool is crowded.
-
-A query that waits for a connection keeps a greenlet, querysets and its SQL: 25 KB.
-When thousands wait, as many as the pool has connections do so in its own queue; the
-others wait here, as coroutines that have done nothing yet, in the order of coming.
-
-Only reading queries of bare async code come here, outside of any transaction: they
-hold nothing that others could wait for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, router
-
-from ..bridge._loops import current_hub
-from ..bridge._switch import run_sync
-from . import _transactions
-from ._scopes import current_scope
-
-if TYPE_CHECKING:
-    from ._pools import LoopPool
-
-# Methods of QuerySet that only read.
-READS = frozenset(
-    {
-        "_fetch_all",
-        "aggregate",
-        "contains",
-        "count",
-        "earliest",
-        "exists",
-        "explain",
-        "first",
-        "get",
-        "in_bulk",
-        "last",
-        "latest",
-    }
-)
+from ..bridge._loops import Hub, Timer, wake
 
 
-def run_query(
-    fn: Callable[..., Any], /, *args: Any, **kwargs: Any
-) -> Coroutine[Any, Any, Any]:
+class Lobby:
     """
-    Same as :func:`run_sync`, for a method of a queryset, which waits its turn to begin.
+    Who waits to begin, in the order of coming; which of them, the pool decides.
+
+    Has no switch point, so every method is a critical section.
     """
-    crowded = current_hub().crowded
-    if crowded:
-        pool = _crowded_pool(crowded, fn)
-        if pool is not None:
-            return _run_later(pool, fn, args, kwargs)
-    return run_sync(fn, *args, **kwargs)
 
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        # And until when, in monotonic seconds.
+        self._waiters: OrderedDict[Any, float] = OrderedDict()
+        # One for all, as each costs memory.
+        self._timer: Timer | None = None
 
-def _crowded_pool(crowded: set[LoopPool], fn: Any) -> LoopPool | None:
-    """
-    Return the pool that a query would have to wait for, if it can wait before.
-    """
-    # A method that somebody has overridden may be anything that can be called.
-    if getattr(fn, "__name__", "") not in READS or _transactions.is_inside_any():
-        return None
-    scope = current_scope()
-    if scope is None or scope.leased or scope.held:
-        return None
-    alias = fn.__self__._db
-    if alias is None:
-        if router.routers:
-            # Whose code may query.
-            return None
-        alias = DEFAULT_DB_ALIAS
-    for pool in crowded:
-        if pool.alias == alias and pool.is_crowded():
-            return pool
-    return None
+    def __len__(self) -> int:
+        return len(self._waiters)
 
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._waiters)
 
-async def _run_later(
-    pool: LoopPool, fn: Callable[..., Any], args: Any, kwargs: Any
-) -> Any:
-    await pool.wait_in_lobby()
-    try:
-        return await run_sync(fn, *args, **kwargs)
-    finally:
-        pool.leave_lobby()
+    def enter(self, timeout: float) -> Any:
+        """
+        Return what to await: True when it's one's turn, None after ``timeout`` seconds.
+        Then, and when cancelled, :meth:`leave`.
+        """
+        waiter: Any = self._hub.new_waiter()
+        self._waiters[waiter] = time.monotonic() + timeout
+        if self._timer is None:
+            self._end_late_waits()
+        return waiter
+
+    def leave(self, waiter: Any) -> bool:
+        """
+        Take a waiter out; return whether it had been admitted meanwhile.
+        """
+        self._waiters.pop(waiter, None)
+        has_ended = waiter.done() and not waiter.cancelled()
+        return has_ended and not waiter.exception() and bool(waiter.result())
+
+    def admit(self) -> None:
+        """
+        Let the first one begin, if any is there.
+        """
+        while self._waiters:
+            waiter, _ = self._waiters.popitem(last=False)
+            # One that is done is late, or was cancelled, and is about to leave.
+            if not waiter.done():
+                waiter.set_result(True)
+                break
+
+    def close(self) -> list[Any]:
+        """
+        Return who is still there, to be sent away.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        waiters = list(self)
+        self._waiters.clear()
+        return waiters
+
+    def _end_late_waits(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        for waiter, deadline in self._waiters.items():
+            if deadline > now:
+                self._timer = self._hub.call_later(deadline - now, self._end_late_waits)
+                return
+            wake(waiter)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any
 from ..bridge._loops import Hub, Timer, Waiter, current_hub, wake
 from ..bridge._switch import run_sync, suspend
 from ._errors import PoolTimeout
+from ._lobby import Lobby
 from ._options import PoolOptions
 from ._pool import Grant, Pool, Pooled
 
@@ -24,9 +24,6 @@ logger = logging.getLogger("django_evergreen.pool")
 
 # Seconds after which a pool that could not be filled is tried again.
 FILL_AGAIN = 5.0
-
-# What ends the wait to begin, if it isn't the timer.
-_ADMITTED: Any = object()
 
 
 @dataclass(frozen=True)
@@ -77,9 +74,7 @@ class LoopPool:
         # Who waits until nobody uses a connection.
         self._draining: list[Waiter] = []
         # Who waits to begin, while others wait for a connection.
-        # And until when, in monotonic seconds.
-        self._lobby: OrderedDict[Waiter, float] = OrderedDict()
-        self._lobby_timer: Timer | None = None
+        self._lobby = Lobby(hub)
         hub.on_close(self.close)
 
     def __repr__(self) -> str:
@@ -147,8 +142,7 @@ class LoopPool:
                 self._admit()
 
     def _wait_for_grant(self, waiter: Waiter) -> Grant:
-        timeout = self.options.timeout
-        timer = self.hub.call_later(timeout, partial(wake, waiter))
+        timer = self.hub.call_later(self.options.timeout, partial(wake, waiter))
         try:
             grant: Grant | None = suspend(waiter)
         except BaseException:
@@ -158,7 +152,7 @@ class LoopPool:
         finally:
             timer.cancel()
         if grant is None:
-            message = self._exhausted(f"none became free in {timeout:g} s")
+            message = self._too_late()
             self._state.leave(waiter, None)
             self._timeouts += 1
             raise PoolTimeout(message)
@@ -176,38 +170,19 @@ class LoopPool:
         :exc:`PoolTimeout`.
         """
         self._check_max_waiting()
-        waiter: Any = self.hub.new_waiter()
-        self._lobby[waiter] = time.monotonic() + self.options.timeout
-        if self._lobby_timer is None:
-            self._watch_lobby()
+        waiter = self._lobby.enter(self.options.timeout)
         try:
             is_admitted = await waiter
         except BaseException:
-            self._lobby.pop(waiter, None)
-            if waiter.done() and not waiter.cancelled() and not waiter.exception():
+            if self._lobby.leave(waiter):
                 # It was his turn, which is the next one's now.
                 self._admit()
             raise
-        if is_admitted is not _ADMITTED:
-            timeout = self.options.timeout
-            message = self._exhausted(f"none became free in {timeout:g} s")
-            self._lobby.pop(waiter, None)
+        if not is_admitted:
+            message = self._too_late()
+            self._lobby.leave(waiter)
             self._timeouts += 1
             raise PoolTimeout(message)
-
-    def _watch_lobby(self) -> None:
-        """
-        Wake those whose time is over. One timer for all, as each costs memory.
-        """
-        self._lobby_timer = None
-        now = time.monotonic()
-        for waiter, deadline in self._lobby.items():
-            if deadline > now:
-                self._lobby_timer = self.hub.call_later(
-                    deadline - now, self._watch_lobby
-                )
-                return
-            wake(waiter)
 
     def leave_lobby(self) -> None:
         """
@@ -221,14 +196,12 @@ class LoopPool:
         """
         Let the next one begin, in place of one who waits no more for a connection.
         """
-        while self._lobby:
-            waiter, _ = self._lobby.popitem(last=False)
-            # One that is done is late, or was cancelled, and is about to leave.
-            if not waiter.done():
-                waiter.set_result(_ADMITTED)
-                break
+        self._lobby.admit()
         if not self.is_crowded():
             self.hub.crowded.discard(self)
+
+    def _too_late(self) -> str:
+        return self._exhausted(f"none became free in {self.options.timeout:g} s")
 
     def _exhausted(self, what: str) -> str:
         statistics = self.statistics()
@@ -350,14 +323,12 @@ class LoopPool:
         Close all connections, those in use too, and send away who waits. Wait,
         blocking, for those that are closed by a thread of their own.
         """
-        for timer in (self._timer, self._lobby_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         # The wrappers that know this pool look for another one.
         self.database = None
         connections = [p.connection for p in self._state.connections()]
-        waiters = [*self._state.close(), *self._lobby]
-        self._lobby.clear()
+        waiters = [*self._state.close(), *self._lobby.close()]
         self.hub.crowded.discard(self)
         for waiter in waiters:
             if not waiter.done():

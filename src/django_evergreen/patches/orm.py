@@ -7,7 +7,7 @@ bridge. What users override, as ``save()``, runs in the bridge too.
 
 from __future__ import annotations
 
-from ..db._lobby import run_query
+from ..db._reading import run_query
 from ._call_sites import call_sites
 
 PATCHES = [
