@@ -5,6 +5,7 @@ A client that leaves, and a server that cancels: what ends, and what is told of 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 
 import pytest
@@ -182,6 +183,46 @@ async def test_client_that_leaves_after_the_view_stops_nothing(signals):
         exchange.disconnect()
         assert await exchange.part() == b"ok"
         await exchange.end()
+    assert signals == ONCE
+
+
+class LostConnection:
+    """
+    A request whose server fails as soon as the view waits.
+    """
+
+    def __init__(self, application):
+        self._application = application
+        self._lost = asyncio.get_running_loop().create_future()
+        self._messages = [{"type": "http.request"}]
+
+    def lose(self):
+        self._lost.set_exception(ConnectionError("lost"))
+
+    async def run(self):
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+        await self._application(scope, self._receive, self._send)
+
+    async def _receive(self):
+        return self._messages.pop() if self._messages else await self._lost
+
+    async def _send(self, message):
+        pass
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+async def test_error_of_the_server_ends_the_request_and_is_raised(signals, gate, obeys):
+    async def view(request):
+        exchange.lose()
+        with contextlib.suppress(() if obeys else asyncio.CancelledError):
+            await gate.wait()
+        return HttpResponse("ok")
+
+    with site(view, ALLOWED_HOSTS=["*"]) as application:
+        exchange = LostConnection(application)
+        with pytest.raises(ConnectionError, match="lost"):
+            await exchange.run()
+    assert gate.errors == [asyncio.CancelledError]
     assert signals == ONCE
 
 
