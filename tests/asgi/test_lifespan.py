@@ -5,7 +5,6 @@ Start-up opens the pools, and shutdown closes them.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 
 import pytest
@@ -19,6 +18,7 @@ from django_evergreen.db._pools import pools_of
 
 from ..app.models import Author
 from ..db.test_pools import pool_options
+from ..silent_server import SilentServer
 from .exchange import DEADLINE, begin, site
 from .fix_server import uvicorn_in_loop
 
@@ -113,31 +113,16 @@ async def test_database_that_does_not_answer_keeps_nobody_from_starting(
     db, monkeypatch, caplog
 ):
     monkeypatch.setattr(_lifespan, "OPEN_TIMEOUT", 0.2)
-    async with silent_server() as port:
+    async with SilentServer() as server:
         settings = connections["default"].settings_dict
         monkeypatch.setitem(settings, "HOST", "127.0.0.1")
-        monkeypatch.setitem(settings, "PORT", port)
+        monkeypatch.setitem(settings, "PORT", server.port)
         with pool_options(min_size=1), site(view) as application:
             lifespan = Lifespan(application)
             await lifespan.start_up()
             assert "could not be reached at start-up" in caplog.text
             assert statistics().size == 0
             await lifespan.shut_down()
-
-
-@contextlib.asynccontextmanager
-async def silent_server():
-    """
-    Run a server that accepts connections and says nothing; the block gets its port.
-    """
-    writers = []
-    server = await asyncio.start_server(
-        lambda _, writer: writers.append(writer), "127.0.0.1", 0
-    )
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-        for writer in writers:
-            writer.close()
 
 
 async def test_server_opens_and_closes_the_pools(application):

@@ -100,6 +100,23 @@ async def test_query_after_closing_opens_a_new_pool(db):
     assert await close_pools()
 
 
+@pytest.mark.parametrize("again", [False, True])
+async def test_closing_twice_at_once_leaves_a_new_pool_alone(db, again):
+    holder = await hold()
+    patient = asyncio.create_task(close_pools())
+    while not pools_of(current_hub())["default"]._draining:
+        await asyncio.sleep(0)
+    assert await close_pools(timeout=0) is False
+    if again:
+        assert await run_sync(Author.objects.count) == 0
+    new = pools_of(current_hub()).copy()
+    await patient
+    assert pools_of(current_hub()) == new
+    assert len(new) == again
+    with pytest.raises(Error):
+        await holder.end()
+
+
 async def test_closing_under_load_is_survived(db):
     """
     Peewee's ``test_close_pool_under_load``.

@@ -214,6 +214,27 @@ def test_pool_of_a_loop_closed_without_ceremony_is_closed(loop_factory, run, db)
     assert pool.statistics().size == 0
 
 
+async def test_pool_closed_in_the_tick_of_the_hand_over_tells_who_waited(
+    db, monkeypatch
+):
+    with pool_options(max_size=1):
+        holder = await hold()
+        waiting = asyncio.create_task(Author.objects.acount())
+        await until_waiting(1)
+        pool = pools_of(current_hub()).pop("default")
+        give_back = pool.give_back
+
+        def give_back_and_close(pooled):
+            give_back(pooled)
+            pool.close()
+
+        monkeypatch.setattr(pool, "give_back", give_back_and_close)
+        await holder.end()
+        with pytest.raises(PoolTimeout, match="was closed"):
+            await waiting
+        assert await Author.objects.acount() == 0
+
+
 async def test_statistics_before_the_first_query():
     s = statistics()
     assert (s.size, s.idle, s.waiting, s.holders) == (0, 0, 0, ())

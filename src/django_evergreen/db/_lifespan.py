@@ -58,6 +58,8 @@ def _close_pools(timeout: float) -> bool:
         if not pool.drain(max(0.0, deadline - monotonic())):
             is_quiet = False
             logger.warning("%r was closed while it was in use.", pool)
-        del pools[alias]
+        if pools.get(alias) is pool:
+            # Else somebody else has closed it meanwhile, and there may be a new one.
+            del pools[alias]
         pool.close()
     return is_quiet

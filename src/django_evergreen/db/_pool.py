@@ -271,6 +271,12 @@ class Pool:
         self.waiters.clear()
         return waiters
 
+    def has_closed(self, grant: Grant) -> bool:
+        """
+        Return whether a connection was closed with the pool before it could be used.
+        """
+        return isinstance(grant, Pooled) and grant not in self.leased
+
     def connections(self) -> list[Pooled]:
         return [*self.idle, *self.leased]
 

@@ -156,7 +156,13 @@ class LoopPool:
             self._state.leave(waiter, None)
             self._timeouts += 1
             raise PoolTimeout(message)
+        if self._state.has_closed(grant):
+            # In the tick of the hand-over.
+            raise self._closed()
         return grant
+
+    def _closed(self) -> PoolTimeout:
+        return PoolTimeout(f"{self!r} was closed.")
 
     def is_crowded(self) -> bool:
         """
@@ -332,7 +338,7 @@ class LoopPool:
         self.hub.crowded.discard(self)
         for waiter in waiters:
             if not waiter.done():
-                waiter.set_exception(PoolTimeout(f"{self!r} was closed."))
+                waiter.set_exception(self._closed())
         self._close_doomed()
         for connection in connections:
             if hasattr(connection, "join"):

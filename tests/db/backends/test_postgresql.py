@@ -28,6 +28,7 @@ from django_evergreen.bridge import await_, no_switch, run_sync
 from django_evergreen.db import statistics
 from tests.app.models import Author
 from tests.heartbeat import Heartbeat
+from tests.silent_server import SilentServer
 
 pytestmark = pytest.mark.only("postgresql")
 
@@ -193,6 +194,20 @@ async def test_opening_connections_to_a_slow_server_does_not_block_the_loop(serv
         assert heartbeat.late < 0.05
         # Before the proxy goes.
         await run_sync(close_pool)
+
+
+async def test_cancelled_connect_is_closed_though_its_error_is_kept(db):
+    async with SilentServer() as server:
+        with pool_options(max_size=1) as settings:
+            settings.update(HOST="127.0.0.1", PORT=server.port)
+            task = asyncio.create_task(Author.objects.acount())
+            stream = await server.accepted()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError) as error:
+                await task
+            async with asyncio.timeout(5):
+                await stream.read()
+            assert error.value.__traceback__ is not None
 
 
 def close_pool():

@@ -73,6 +73,9 @@ def wait_conn(
             fd, events = gen.send(ready)
     except StopIteration as stop:
         return stop.value
+    finally:
+        # If it was cut short, its connection ends now, and not with the traceback.
+        gen.close()
 
 
 def _wait_once(
