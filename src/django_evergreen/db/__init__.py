@@ -15,7 +15,8 @@ from ._errors import (
 )
 from ._holding import hold_connection, new_connections
 from ._lifespan import close_pools, open_pools
-from ._pools import PoolStatistics, statistics
+from ._pools import statistics
+from ._statistics import PoolStatistics
 
 __all__ = [
     "LeaseEnded",

@@ -8,7 +8,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,36 +17,13 @@ from ._errors import PoolTimeout
 from ._lobby import Lobby
 from ._options import PoolOptions
 from ._pool import Grant, Pool, Pooled
+from ._statistics import PoolStatistics
 
 logger = logging.getLogger("django_evergreen.pool")
 
 
 # Seconds after which a pool that could not be filled is tried again.
 FILL_AGAIN = 5.0
-
-
-@dataclass(frozen=True)
-class PoolStatistics:
-    """
-    What a pool holds at this moment.
-
-    Attributes:
-        size: connections that exist or are being opened.
-        idle: those that nobody uses.
-        waiting: tasks that wait for one.
-        max_size: the most connections there may be.
-        holders: the names of the tasks that use a connection.
-        opened: how many connections have been opened so far.
-        timeouts: how often nobody could be given one in time so far.
-    """
-
-    size: int
-    idle: int
-    waiting: int
-    max_size: int
-    holders: tuple[str, ...]
-    opened: int = 0
-    timeouts: int = 0
 
 
 class LoopPool:
@@ -83,7 +59,7 @@ class LoopPool:
         return (
             f"<LoopPool {self.alias!r}: {s.size} of {s.max_size} connections ({s.idle} "
             f"idle, {len(s.holders)} in use, {opening} being opened), {s.waiting} "
-            f"waiting; held by: {_shorten(s.holders) or 'nobody'}; {s.opened} opened "
+            f"waiting; held by: {s.named_holders() or 'nobody'}; {s.opened} opened "
             f"and {s.timeouts} timeouts so far>"
         )
 
@@ -214,7 +190,7 @@ class LoopPool:
         return (
             f"No connection to {self.alias!r}: all {statistics.max_size} are in use "
             f"and {what}; {statistics.waiting} tasks are waiting. "
-            f"They are held by: {_shorten(statistics.holders)}. "
+            f"They are held by: {statistics.named_holders()}. "
             f'Raise OPTIONS["pool"]["max_size"], or make transactions shorter.'
         )
 
@@ -368,12 +344,6 @@ def _close(pooled: Pooled) -> None:
         # So that they don't warn. Nothing is sent any more.
         with contextlib.suppress(Exception):
             pooled.abandoned.pop().close()
-
-
-def _shorten(holders: tuple[str, ...]) -> str:
-    shown = ", ".join(holders[:10])
-    more = len(holders) - 10
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _granted(waiter: Any) -> Grant | None:
