@@ -13,6 +13,7 @@ from django.db import connection, connections, transaction
 from django.http import HttpResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import path
+from django.views import View
 
 from tests.app.models import Author
 
@@ -42,6 +43,15 @@ async def non_atomic(request):
     return await write(request)
 
 
+class Page(View):
+    """
+    Django marks what ``as_view()`` returns as a coroutine function.
+    """
+
+    async def get(self, request):
+        return await write(request)
+
+
 def sync(request):
     return HttpResponse(str(connection.in_atomic_block))
 
@@ -51,6 +61,8 @@ urlpatterns = [
     path("fail/", fail),
     path("hang/", hang),
     path("non-atomic/", non_atomic),
+    path("page/", Page.as_view()),
+    path("exempt-page/", transaction.non_atomic_requests(Page.as_view())),
     path("sync/", sync),
 ]
 
@@ -62,8 +74,9 @@ def atomic_requests(db, monkeypatch):
         yield
 
 
-async def test_view_is_in_a_transaction_which_is_committed(atomic_requests):
-    response = await AsyncClient().get("/write/")
+@pytest.mark.parametrize("path", ["/write/", "/page/"])
+async def test_view_is_in_a_transaction_which_is_committed(atomic_requests, path):
+    response = await AsyncClient().get(path)
     assert response.content == b"True"
     assert await Author.objects.acount() == 1
 
@@ -92,8 +105,9 @@ async def test_transaction_is_rolled_back_on_a_disconnect(atomic_requests):
     assert await Author.objects.acount() == 0
 
 
-async def test_view_that_is_exempt_is_not_in_a_transaction(atomic_requests):
-    response = await AsyncClient().get("/non-atomic/")
+@pytest.mark.parametrize("path", ["/non-atomic/", "/exempt-page/"])
+async def test_view_that_is_exempt_is_not_in_a_transaction(atomic_requests, path):
+    response = await AsyncClient().get(path)
     assert response.content == b"False"
 
 

@@ -21,9 +21,11 @@ class AsyncView:
     An async view, while Django wraps it in ``atomic()``.
     """
 
+    __slots__ = ("_non_atomic_requests", "view")
+
     def __init__(self, view: Any) -> None:
-        # With its attributes: non_atomic_requests() leaves a mark on the view.
-        functools.update_wrapper(self, view)  # type: ignore[arg-type]
+        # What Django asks for. Another attribute marks a coroutine function.
+        self._non_atomic_requests = getattr(view, "_non_atomic_requests", ())
         self.view = view
 
 
