@@ -39,7 +39,7 @@ def main():
     parser.add_argument(
         "--uvloop",
         action="store_true",
-        help="for queries and over HTTP, instead of asyncio",
+        help="for queries and requests, instead of asyncio",
     )
     parser.add_argument(
         "--json",
@@ -69,7 +69,7 @@ def measure(part, options):
     if part == "tests":
         return suites.main(rounds or 7)
     if part == "requests":
-        return requests.main(rounds or 7, times or 200)
+        return requests.main(rounds or 7, times or 200, options.uvloop)
     return load.main(rounds or 5, options.seconds, options.uvloop, options.in_flight)
 
 

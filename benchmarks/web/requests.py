@@ -19,10 +19,11 @@ from .project import WAYS
 
 
 class Worker:
-    def __init__(self, way, database):
+    def __init__(self, way, database, uvloop):
         self.way = way
+        command = [sys.executable, "-m", "benchmarks.web.worker"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.web.worker", way],
+            [*command, way, *(["--uvloop"] if uvloop else [])],
             env={**os.environ, "DATABASE": json.dumps(database)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -59,9 +60,9 @@ def measure(workers, rounds, times):
     return found
 
 
-def main(rounds, times):
+def main(rounds, times, uvloop):
     with running_server() as (_, database):
-        workers = [Worker(way, database) for way in WAYS]
+        workers = [Worker(way, database, uvloop) for way in WAYS]
         try:
             found = measure(workers, rounds, times)
         finally:

@@ -1,5 +1,6 @@
 """
-One way to serve, in a process of its own: ``python -m benchmarks.web.worker wsgi``.
+One way to serve, in a process of its own:
+``python -m benchmarks.web.worker evergreen [--uvloop]``.
 
 Reads lines from its input, each a path and a number of requests, and prints for each
 line the CPU seconds that they took. The parent has the processes take turns.
@@ -45,10 +46,10 @@ class WSGI:
 
 
 class ASGI:
-    def __init__(self, cookie):
+    def __init__(self, cookie, loop):
         self.application = project.application(os.environ["WAY"])
         self.headers = [(b"host", b"localhost"), (b"cookie", cookie.encode())]
-        self.loop = asyncio.new_event_loop()
+        self.loop = loop
 
     def get(self, path, times):
         self.loop.run_until_complete(self._get(path, times))
@@ -79,11 +80,20 @@ class ASGI:
         await self.application(scope, receive, send)
 
 
+def new_loop(options):
+    if not options:
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
 def main():
-    way = os.environ["WAY"] = sys.argv[1]
+    way, *rest = sys.argv[1:]
+    os.environ["WAY"] = way
     project.configure(way, json.loads(os.environ["DATABASE"]))
     cookie = project.log_in()
-    server = WSGI(cookie) if way == "wsgi" else ASGI(cookie)
+    server = WSGI(cookie) if way == "wsgi" else ASGI(cookie, new_loop(rest))
     for line in sys.stdin:
         path, times = line.split()
         started = time.process_time()

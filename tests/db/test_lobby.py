@@ -12,7 +12,7 @@ from django.db import transaction
 from django_evergreen.bridge import run_sync
 from django_evergreen.bridge._loops import current_hub
 from django_evergreen.db import PoolTimeout, statistics
-from django_evergreen.db._pools import pools_of
+from django_evergreen.db._pools import crowded, pools_of
 from tests.app.models import Author
 
 from .test_pools import hold, pool_options, until_waiting
@@ -26,7 +26,7 @@ def is_forgotten():
     """
     Return whether nothing is left of the crowd.
     """
-    return not (lobby() or current_hub().crowded or statistics().waiting)
+    return not (lobby() or crowded or statistics().waiting)
 
 
 async def crowd(number):

@@ -117,8 +117,6 @@ class Hub:
         self._closers: list[Callable[[], None]] = []
         # Nothing that outlives this moment is to be started any more.
         self.is_ending = False
-        # The pools of the database layer that many wait for.
-        self.crowded: set[Any] = set()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.loop!r}>"

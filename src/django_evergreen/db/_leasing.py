@@ -157,7 +157,8 @@ class LeasingWrapper(TransactionalWrapper):
             raise DatabaseError(msg)
         pooled.pins += 1
         pooled.is_spent = True
-        self._scope.held[self.alias] += 1
+        held = self._scope.held
+        held[self.alias] = held.get(self.alias, 0) + 1
         return pooled
 
     def release_hold(self, pooled: Pooled) -> None:

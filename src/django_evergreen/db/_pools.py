@@ -26,6 +26,10 @@ logger = logging.getLogger("django_evergreen.pool")
 FILL_AGAIN = 5.0
 
 
+# Those that many wait for.
+crowded: set[LoopPool] = set()
+
+
 class LoopPool:
     """
     Adds waiting, timers and closing to the state of a :class:`Pool`.
@@ -110,11 +114,11 @@ class LoopPool:
         waiter = self.hub.new_waiter()
         self._state.enqueue(waiter)
         if len(self._state.waiters) >= self.options.max_size:
-            self.hub.crowded.add(self)
+            crowded.add(self)
         try:
             return self._wait_for_grant(waiter)
         finally:
-            if self in self.hub.crowded:
+            if self in crowded:
                 self._admit()
 
     def _wait_for_grant(self, waiter: Waiter) -> Grant:
@@ -180,7 +184,7 @@ class LoopPool:
         """
         self._lobby.admit()
         if not self.is_crowded():
-            self.hub.crowded.discard(self)
+            crowded.discard(self)
 
     def _too_late(self) -> str:
         return self._exhausted(f"none became free in {self.options.timeout:g} s")
@@ -311,7 +315,7 @@ class LoopPool:
         self.database = None
         connections = [p.connection for p in self._state.connections()]
         waiters = [*self._state.close(), *self._lobby.close()]
-        self.hub.crowded.discard(self)
+        crowded.discard(self)
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(self._closed())

@@ -13,17 +13,14 @@ wait for.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, router
 
-from ..bridge._loops import current_hub
 from ..bridge._switch import run_sync
 from . import _transactions
+from ._pools import LoopPool, crowded
 from ._scopes import current_scope
-
-if TYPE_CHECKING:
-    from ._pools import LoopPool
 
 # Methods of QuerySet that only read.
 READS = frozenset(
@@ -50,15 +47,14 @@ def run_query(
     """
     Same as :func:`run_sync`, for a method of a queryset, which waits its turn to begin.
     """
-    crowded = current_hub().crowded
     if crowded:
-        pool = _crowded_pool(crowded, fn)
+        pool = _crowded_pool(fn)
         if pool is not None:
             return _run_later(pool, fn, args, kwargs)
     return run_sync(fn, *args, **kwargs)
 
 
-def _crowded_pool(crowded: set[LoopPool], fn: Any) -> LoopPool | None:
+def _crowded_pool(fn: Any) -> LoopPool | None:
     """
     Return the pool that a query would have to wait for, if it can wait before.
     """
@@ -74,8 +70,9 @@ def _crowded_pool(crowded: set[LoopPool], fn: Any) -> LoopPool | None:
             # Whose code may query.
             return None
         alias = DEFAULT_DB_ALIAS
-    for pool in crowded:
-        if pool.alias == alias and pool.is_crowded():
+    # Other threads have pools, too.
+    for pool in tuple(crowded):
+        if pool.alias == alias and pool.hub is scope.hub and pool.is_crowded():
             return pool
     return None
 

@@ -9,7 +9,7 @@ it is the thread, whose wrappers are kept by Django as ever.
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import deque
 from contextvars import ContextVar
 from typing import Any
 
@@ -108,7 +108,7 @@ class Scope:
         self.hub = hub
         self.wrappers: dict[str, Any] = {}
         # How often hold_connection() was entered for an alias.
-        self.held: Counter[str] = Counter()
+        self.held: dict[str, int] = {}
         # Those of them that have a connection.
         self.leased: list[ScopedWrapper] = []
         self._parent = _parent.get()
@@ -146,7 +146,7 @@ class Scope:
         """
         Raise if a session is held, and so must not be replaced by another one.
         """
-        if self.held[alias]:
+        if self.held.get(alias):
             msg = (
                 f"The connection to {alias!r} that hold_connection() kept was lost, "
                 "and with it the state of its session. Leave the block, and begin anew."
@@ -252,8 +252,10 @@ class ScopedStorage:
         object.__setattr__(self, "of_threads", of_threads)
 
     def __getattr__(self, alias: str) -> Any:
+        scope = None
         # The first look is for threads, which shall not pay for tasks.
-        scope = None if running_loop() is None else current_scope()
+        if running_loop() is not None:
+            scope = _scopes.get(current_task()) or current_scope()
         if scope is None and (errand := errand_for(alias)) is not None:
             scope = errand.scope
         if scope is None:
@@ -263,9 +265,8 @@ class ScopedStorage:
             if block is not None:
                 return _transactions.join(block)
             return getattr(self.of_threads, alias)
-        try:
-            wrapper = scope.wrappers[alias]
-        except KeyError:
+        wrapper = scope.wrappers.get(alias)
+        if wrapper is None:
             return self._find(scope, alias)
         if wrapper._scope is not scope and _has_ended(scope, alias):
             # Joined to a transaction which this task must not use any more.

@@ -200,7 +200,7 @@ class ScopedWrapper(LeasingWrapper):
         if self._transaction is not None:
             # One whose connection was lost: Django has left it without ending it.
             self._end_transaction()
-        self.in_atomic_block = self.needs_rollback = False
+        self.in_atomic_block = self._needs_rollback = False
         self.closed_in_transaction = self.errors_occurred = False
         self.savepoint_ids: list[str] = []
         self.atomic_blocks: list[Any] = []

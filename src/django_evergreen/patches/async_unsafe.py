@@ -33,11 +33,10 @@ _DJANGO_DB = str(Path("django/db/models"))
 
 def _make_get_running_loop(original: Any) -> Any:
     def get_running_loop() -> Any:
-        loop = original()
         if type(getcurrent()) is BridgeGreenlet:
             # How asyncio says that none is running.
             raise RuntimeError
-        return loop
+        return original()
 
     return get_running_loop
 

@@ -24,8 +24,8 @@ def _make(original: Any) -> Any:
     @functools.wraps(original)
     def _fetch_all(self: Any) -> None:
         if (
-            type(getcurrent()) is not BridgeGreenlet
-            or not self._prefetch_related_lookups
+            not self._prefetch_related_lookups
+            or type(getcurrent()) is not BridgeGreenlet
             or _is_done(self)
         ):
             original(self)

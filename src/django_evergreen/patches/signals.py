@@ -25,6 +25,7 @@ from asgiref.sync import SyncToAsync
 from django.core.signals import request_finished, request_started
 
 from .._placing import runs_on_loop
+from ..conf import Options, options
 from ..db._transactions import Block, swap_blocks
 from ._call_sites import call_sites
 from ._patch import Patch
@@ -68,7 +69,8 @@ def _sends_without_thread(sync_send: Any) -> bool:
     signal = cells[names.index("self")].cell_contents
     if signal is not request_started and signal is not request_finished:
         return True
-    return _need_no_thread(cells[names.index("sync_receivers")].cell_contents)
+    receivers = cells[names.index("sync_receivers")].cell_contents
+    return not _has_thread() and all(map(runs_on_loop, receivers))
 
 
 def need_no_thread(signal: Any, sender: Any) -> bool:
@@ -76,14 +78,24 @@ def need_no_thread(signal: Any, sender: Any) -> bool:
     Return whether the sync receivers of ``request_started`` or ``request_finished`` may
     run in the bridge.
     """
-    receivers, _ = signal._live_receivers(sender)
-    return _need_no_thread(receivers)
+    if _has_thread():
+        return False
+    found = _found.get((signal, sender))
+    if found is None or found[0] != signal.receivers or found[1] is not options():
+        receivers, _ = signal._live_receivers(sender)
+        run_on_loop = all(map(runs_on_loop, receivers))
+        found = _found[signal, sender] = signal.receivers.copy(), options(), run_on_loop
+    return found[2]
 
 
-def _need_no_thread(receivers: list[Any]) -> bool:
+# By signal and sender: the receivers, with the settings, and whether all run on the
+# loop. Asked twice with each request; the senders are classes of handlers.
+_found: dict[Any, tuple[list[Any], Options, bool]] = {}
+
+
+def _has_thread() -> bool:
     context = SyncToAsync.thread_sensitive_context.get(None)
-    has_thread = context in SyncToAsync.context_to_thread_executor if context else False
-    return not has_thread and all(map(runs_on_loop, receivers))
+    return context in SyncToAsync.context_to_thread_executor if context else False
 
 
 PATCHES = [
