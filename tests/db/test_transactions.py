@@ -12,6 +12,9 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import IntegrityError, connection, transaction
 from django.db.transaction import TransactionManagementError
+from django.test import RequestFactory
+from django.utils.decorators import method_decorator
+from django.views import View
 
 from django_evergreen.bridge import NotInBridge, await_, offload, run_sync
 from django_evergreen.db import (
@@ -100,6 +103,41 @@ async def test_coroutine_function_is_decorated(db):
     with pytest.raises(ZeroDivisionError):
         await fail()
     assert await names() == ["A"]
+
+
+async def write_a():
+    await Author.objects.acreate(name="A")
+
+
+async def yield_a():
+    await write_a()
+    yield
+
+
+@method_decorator(transaction.atomic, name="dispatch")
+class Page(View):
+    async def get(self, request):
+        await write_a()
+
+
+@pytest.mark.parametrize(
+    ("fn", "named"),
+    [
+        (transaction.atomic(lambda: write_a()), "lambda"),
+        (transaction.atomic(lambda: yield_a()), "lambda"),
+        (transaction.atomic(yield_a), "yield_a"),
+        (lambda: Page.as_view()(RequestFactory().get("/")), "View.dispatch"),
+    ],
+)
+async def test_what_would_run_after_the_block_is_refused(db, fn, named):
+    with pytest.raises(TransactionManagementError, match=f"{named}.*was not run"):
+        await run_sync(fn)
+    assert await names() == []
+
+
+def test_without_a_loop_sync_functions_may_return_coroutines(db):
+    coroutine = transaction.atomic(lambda: write_a())()
+    coroutine.close()
 
 
 async def test_one_atomic_object_serves_many_tasks(db):

@@ -8,16 +8,22 @@ do the work; :mod:`django_evergreen.db._atomic` is called around them.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from types import AsyncGeneratorType, CoroutineType
+from typing import Any, NoReturn
 
 from asgiref.sync import iscoroutinefunction
+from django.db.transaction import TransactionManagementError
 
 from ..bridge import run_sync
+from ..bridge._loops import running_loop
 from ..db._atomic import caller, enter, exit_
 from ._patch import Patch
 from .atomic_requests import AsyncView
 
 ATOMIC = "django.db.transaction:Atomic"
+
+# What a call of a coroutine function, or of an async generator, returns.
+UNFINISHED = (CoroutineType, AsyncGeneratorType)
 
 
 def _make_enter(original: Any) -> Any:
@@ -56,7 +62,7 @@ def _make_call(original: Any) -> Any:
         if isinstance(fn, AsyncView):
             return AsyncView(__call__(self, fn.view))
         if not iscoroutinefunction(fn):
-            return original(self, fn)
+            return original(self, _returning_no_coroutine(fn))
 
         @functools.wraps(fn)
         async def in_atomic_block(*args: Any, **kwargs: Any) -> Any:
@@ -66,6 +72,35 @@ def _make_call(original: Any) -> Any:
         return in_atomic_block
 
     return __call__
+
+
+def _returning_no_coroutine(fn: Any) -> Any:
+    """
+    Return a sync function which raises when it returns what has still to run: that
+    would be outside of the block, and so of the transaction, without a word.
+    """
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = fn(*args, **kwargs)
+        if isinstance(result, UNFINISHED) and running_loop() is not None:
+            _refuse(fn, result)
+        return result
+
+    return call
+
+
+def _refuse(fn: Any, result: Any) -> NoReturn:
+    if isinstance(result, CoroutineType):
+        result.close()
+    name = getattr(fn, "__qualname__", repr(fn))
+    msg = (
+        f"atomic() decorates {name}, which is no coroutine function, but returned "
+        f"{result!r}. The block would end before that begins, so it was not run. "
+        "Decorate the coroutine function itself: of a class-based view not dispatch(), "
+        "but get(), post() and so on."
+    )
+    raise TransactionManagementError(msg)
 
 
 ENTER = Patch(ATOMIC, "__enter__", _make_enter)
