@@ -43,24 +43,25 @@ def caller(depth: int) -> Location:
     return frame.f_code.co_filename, frame.f_lineno
 
 
-def enter(original: Method, atomic: Any, entered_at: Location) -> None:
+def enter(original: Method, atomic: Any, entered_at: Location | None = None) -> None:
     """
-    Open a transaction, or a block inside the one this code belongs to.
+    Open a transaction, or a block inside the one this code belongs to. Without
+    ``entered_at``, the caller of the caller has entered it.
 
     Suspends: yes. Raises :exc:`TransactionEnded`, :exc:`TransactionDeadlock`.
     """
     alias = atomic.using or DEFAULT_DB_ALIAS
     if (errand := errand_for(alias)) is not None:
-        errand.call(enter, original, atomic, entered_at)
+        errand.call(enter, original, atomic, entered_at or caller(2))
         return
     outer = current_block(alias)
     if outer is not None and _is_ours(outer):
-        _enter_inside(original, atomic, outer, entered_at)
+        _enter_inside(original, atomic, outer, entered_at or caller(2))
         return
     original(atomic)
     block = current_block(alias)
     if block is not None and block.atomic is None:
-        _entered(block, atomic, entered_at)
+        _entered(block, atomic, entered_at or caller(2))
 
 
 def _is_ours(block: Block) -> bool:
@@ -128,9 +129,12 @@ def exit_(original: Method, atomic: Any, error: BaseException | None) -> Any:
     Suspends: yes. On cancellation: goes on, for FINISH_TIMEOUT at most; the
     second one closes the connection. Raises also :exc:`TransactionRolledBack`.
     """
-    if (errand := errand_for(atomic.using or DEFAULT_DB_ALIAS)) is not None:
+    alias = atomic.using or DEFAULT_DB_ALIAS
+    if (errand := errand_for(alias)) is not None:
         return _exit_on_errand(errand, original, atomic, error)
-    block = _block_entered_by(atomic)
+    block = current_block(alias)
+    if block is None or block.atomic is not atomic:
+        block = _block_of_another_context(alias, atomic)
     if block is None or block.transaction.scope is None:
         return _call(original, atomic, error)
     if not block.is_open:
@@ -167,14 +171,13 @@ def _call(original: Method, atomic: Any, error: BaseException | None) -> Any:
     return original(atomic, type(error), error, error.__traceback__)
 
 
-def _block_entered_by(atomic: Any) -> Block | None:
-    alias = atomic.using or DEFAULT_DB_ALIAS
-    block = current_block(alias)
-    if block is not None and block.atomic is atomic:
-        return block
-    # Entered in another context: by an asyncSetUp(), for example.
+def _block_of_another_context(alias: str, atomic: Any) -> Block | None:
+    """
+    Return the block that was entered by ``atomic``: in asyncSetUp(), for example.
+    """
     transaction = getattr(connections[alias], "_transaction", None)
-    if transaction is None:
+    if transaction is None or transaction.scope is None:
+        # Or in a thread, whose inner blocks are Django's business.
         return None
     for block in reversed(transaction.blocks):
         if block.atomic is atomic:

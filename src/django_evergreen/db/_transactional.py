@@ -50,6 +50,9 @@ class TransactionalWrapper(OwnedWrapper):
         transaction = self._transaction
         if transaction is None or not transaction.blocks:
             return None
+        if self._scope is None:
+            # A thread has only the outermost one: the others are Django's business.
+            return transaction.blocks[0]
         return transaction.block_of_caller()
 
     # Statements.
@@ -82,11 +85,11 @@ class TransactionalWrapper(OwnedWrapper):
             if (errand := self.errand()) is not None:
                 errand.call(self.set_autocommit, autocommit, *args, **kwargs)
                 return
-        if autocommit and is_finishing() and self.is_lost():
-            self._end_with_lost_connection()
-            return
-        if not autocommit and self._transaction is None:
-            self._drop_lost_lease()
+            if autocommit and is_finishing() and self.is_lost():
+                self._end_with_lost_connection()
+                return
+            if not autocommit and self._transaction is None:
+                self._drop_lost_lease()
         try:
             super().set_autocommit(autocommit, *args, **kwargs)
         finally:

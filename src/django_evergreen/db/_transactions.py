@@ -90,7 +90,12 @@ class Transaction:
     def end(self) -> None:
         if self.blocks:
             root = self.blocks[0]
-            self.leave(root)
+            if self.scope is None:
+                # A thread's only one.
+                self.blocks.clear()
+                root.is_open = False
+            else:
+                self.leave(root)
             step_out(root)
 
     def block_of_caller(self) -> Block:
@@ -110,55 +115,48 @@ class Block:
     One ``atomic()`` block, or the time between two ``set_autocommit()``.
     """
 
-    __slots__ = (
-        "atomic",
-        "depths",
-        "ender",
-        "entered_at",
-        "failure",
-        "is_cut_short",
-        "is_joined",
-        "is_open",
-        "needs_rollback",
-        "nested",
-        "outer",
-        "stand_in",
-        "task",
-        "transaction",
-        "turn",
-        "wants_rollback",
-    )
+    # What hardly any block has differently is set on the class: threads make blocks,
+    # too, and shall not pay for tasks.
+
+    # Whether statements of this block may still be sent.
+    is_open = True
+    # Whether it was ended by the block around it.
+    is_cut_short = False
+    # Who is about to end it, and may still send statements then.
+    ender: Any = None
+    # Whether other tasks or threads belong to it.
+    is_joined = False
+    # The open block inside it, and the lock held by that.
+    nested: Block | None = None
+    _turn: Turn | None = None
+    # Django's object, and the file and line where it was entered.
+    atomic: Any = None
+    entered_at: tuple[str, int] | None = None
+    # The lengths of Django's stacks just inside this block.
+    depths = (0, 0)
+    # Django's flag: it can't be committed.
+    needs_rollback = False
+    # What made it impossible to commit, if it was not the block's own body.
+    failure: BaseException | None = None
+    # Whether set_rollback(True) was called in it.
+    wants_rollback = False
+    # The block of a test inside this one, of its class: what the class has started
+    # belongs to each test in turn.
+    stand_in: Block | None = None
 
     def __init__(self, transaction: Transaction, outer: Block | None) -> None:
         self.transaction = transaction
         self.outer = outer
         self.task = task_or_thread()
-        # Whether statements of this block may still be sent.
-        self.is_open = True
-        # Whether it was ended by the block around it.
-        self.is_cut_short = False
-        # Who is about to end it, and may still send statements then.
-        self.ender: Any = None
-        # Whether other tasks or threads belong to it.
-        self.is_joined = False
-        # The open block inside it, and the lock held by that.
-        self.nested: Block | None = None
-        self.turn = Turn(self)
-        # Django's object, and the file and line where it was entered.
-        self.atomic: Any = None
-        self.entered_at: tuple[str, int] | None = None
-        # The lengths of Django's stacks just inside this block.
-        self.depths = (0, 0)
-        # Django's flag: it can't be committed. What is wrong with the outer block
-        # is wrong with this one.
-        self.needs_rollback: bool = outer is not None and outer.needs_rollback
-        # What made it impossible to commit, if it was not the block's own body.
-        self.failure: BaseException | None = None
-        # Whether set_rollback(True) was called in it.
-        self.wants_rollback = False
-        # The block of a test inside this one, of its class: what the class has
-        # started belongs to each test in turn.
-        self.stand_in: Block | None = None
+        if outer is not None:
+            # What is wrong with that is wrong with this one.
+            self.needs_rollback = outer.needs_rollback
+
+    @property
+    def turn(self) -> Turn:
+        if self._turn is None:
+            self._turn = Turn(self)
+        return self._turn
 
     def __str__(self) -> str:
         if self.entered_at is None:
@@ -280,10 +278,10 @@ def joinable(alias: str, scope: Scope | None) -> Block | None:
     Return the open block of another scope that this code can join.
     """
     block = current_block(alias)
-    if block is None or not block.is_usable():
+    if block is None:
         return None
     owner = block.transaction.scope
-    if owner is None or owner is scope:
+    if owner is None or owner is scope or not block.is_usable():
         return None
     # A connection can't leave its loop.
     return block if scope is None or scope.hub is owner.hub else None

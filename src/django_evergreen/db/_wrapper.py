@@ -247,7 +247,7 @@ class ScopedWrapper(LeasingWrapper):
             if admissions:
                 # Not only to connect: a thread keeps its connection.
                 admit(self)
-            if _transactions.is_inside_any() and not self.is_copy():
+            if _transactions.is_inside_any() and not self._is_in_own_block():
                 _transactions.check_outside(self.alias, None)
             return super()._cursor(name)
         if running_loop() is None:
@@ -262,6 +262,14 @@ class ScopedWrapper(LeasingWrapper):
         elif self._is_of_thread:
             self._drop_connection_of_thread()
         return super()._cursor(name)
+
+    def _is_in_own_block(self) -> bool:
+        """
+        Return whether a thread is in no transaction, in its own one on this wrapper,
+        or has made the wrapper himself.
+        """
+        block = _transactions.current_block(self.alias)
+        return block is None or block.transaction is self._transaction or self.is_copy()
 
     def _drop_connection_of_thread(self) -> None:
         """

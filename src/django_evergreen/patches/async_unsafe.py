@@ -33,10 +33,12 @@ _DJANGO_DB = str(Path("django/db/models"))
 
 def _make_get_running_loop(original: Any) -> Any:
     def get_running_loop() -> Any:
+        # First, as it raises where sync Django runs, which shall not pay for tasks.
+        loop = original()
         if type(getcurrent()) is BridgeGreenlet:
             # How asyncio says that none is running.
             raise RuntimeError
-        return original()
+        return loop
 
     return get_running_loop
 

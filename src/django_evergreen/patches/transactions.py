@@ -29,7 +29,7 @@ UNFINISHED = (CoroutineType, AsyncGeneratorType)
 def _make_enter(original: Any) -> Any:
     @functools.wraps(original)
     def __enter__(self: Any) -> Any:  # noqa: N807
-        return enter(original, self, caller(1))
+        return enter(original, self)
 
     return __enter__
 
