@@ -9,6 +9,7 @@ import contextlib
 import gc
 import inspect
 
+import psycopg
 import pytest
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models.expressions import RawSQL
@@ -598,3 +599,30 @@ async def test_abandoned_cursor_in_a_block_that_has_failed(rows):
 
     await run_sync(work)
     await assert_nothing_is_left_open()
+
+
+@pytest.mark.only("postgresql")
+async def test_cursor_in_use_is_closed_with_its_connection(rows):
+    """
+    Of a block that was left open, while a task inside it fetches.
+    """
+    sleeping = Author.objects.annotate(slept=RawSQL("pg_sleep(5)::text", []))
+
+    async def fetch():
+        async for _ in sleeping.aiterator(chunk_size=10):
+            pass
+
+    async def leave_open():
+        await atomic().__aenter__()
+        task = asyncio.create_task(fetch())
+        while connection.connection is None or not connection.connection.lock.locked:
+            await asyncio.sleep(0)
+        return task
+
+    task = await asyncio.create_task(leave_open())
+    with pytest.raises(DatabaseError):
+        await task
+    # Else it would warn whenever it's collected.
+    cursors = [o for o in gc.get_objects() if isinstance(o, psycopg.ServerCursor)]
+    assert cursors
+    assert all(cursor.closed for cursor in cursors)

@@ -347,7 +347,7 @@ def _close(pooled: Pooled) -> None:
     while pooled.abandoned:
         # So that they don't warn. Nothing is sent any more.
         with contextlib.suppress(Exception):
-            pooled.abandoned.pop().close()
+            pooled.connection.forget_cursor(pooled.abandoned.pop())
 
 
 def _granted(waiter: Any) -> Grant | None:

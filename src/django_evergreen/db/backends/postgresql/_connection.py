@@ -362,6 +362,14 @@ class Connection(psycopg.Connection[Any]):
         self.lease = ENDED
         self._watch.close()
 
+    @staticmethod
+    def forget_cursor(cursor: Any) -> None:
+        """
+        Close a cursor of a closed connection, though that may be in use: its own
+        ``close()`` would wait for the lock. Suspends: no.
+        """
+        cursor._close()
+
     def is_closing(self) -> bool:
         """
         Return whether it's closed, or will be as soon as it isn't in use.

@@ -218,6 +218,13 @@ class WorkerConnection(sqlite3.Connection):
         finally:
             super().close()
 
+    @staticmethod
+    def forget_cursor(cursor: Any) -> None:
+        """
+        Close a cursor of a closed connection. Suspends: no.
+        """
+        cursor.close()
+
     def join(self) -> None:
         """
         Wait, blocking, until the thread has closed the file.

@@ -41,6 +41,8 @@ class InlineConnection(sqlite3.Connection):
 
     lease: Any = None
 
+    forget_cursor = WorkerConnection.forget_cursor
+
 
 class DatabaseOperations(operations.DatabaseOperations):
     """
