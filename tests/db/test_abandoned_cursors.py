@@ -606,7 +606,8 @@ async def test_cursor_in_use_is_closed_with_its_connection(rows):
     """
     Of a block that was left open, while a task inside it fetches.
     """
-    sleeping = Author.objects.annotate(slept=RawSQL("pg_sleep(5)::text", []))
+    # Not for long: the server goes on with it, and keeps its lock.
+    sleeping = Author.objects.annotate(slept=RawSQL("pg_sleep(0.5)::text", []))[:1]
 
     async def fetch():
         async for _ in sleeping.aiterator(chunk_size=10):
