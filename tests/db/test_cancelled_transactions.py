@@ -238,3 +238,46 @@ async def test_statement_of_a_task_is_broken_off_when_the_block_fails(db, monkey
         await task
     assert await Author.objects.acount() == 0
     assert statistics().idle == statistics().size
+
+
+async def until_the_server_sleeps_no_more():
+    sleeping = (
+        "SELECT 1 FROM pg_stat_activity WHERE state = 'active' "
+        "AND query LIKE 'SELECT pg_sleep%'"
+    )
+    while await run_sync(execute, sleeping) is not None:
+        await asyncio.sleep(0)
+
+
+@postgresql
+@pytest.mark.parametrize("times", [1, 2])
+async def test_cancellations_while_the_rollback_waits_for_the_statement_of_a_task(
+    db, times
+):
+    locks, children = [], []
+
+    async def fail():
+        async with transaction.atomic():
+            sleeping = run_sync(execute, "SELECT pg_sleep(0.3)::text")
+            children.append(asyncio.create_task(sleeping))
+            while not connection.connection.lock.locked:
+                await asyncio.sleep(0)
+            locks.append(connection.connection.lock)
+            raise ZeroDivisionError
+
+    task = asyncio.create_task(fail())
+    async with asyncio.timeout(10):
+        while not locks:
+            await asyncio.sleep(0)
+        for _ in range(times):
+            while not locks[0]._waiters:
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        # Its connection is whole or closed, not left in the transaction.
+        assert str(task.get_name()) not in statistics().holders
+        await asyncio.gather(*children, return_exceptions=True)
+        await until_the_server_sleeps_no_more()
+    assert statistics().size == statistics().idle

@@ -77,6 +77,12 @@ class BackendHooks(BaseDatabaseWrapper):
         """
         return False
 
+    def is_in_transaction(self) -> bool:
+        """
+        Return whether the server has a transaction open, or a statement half-way.
+        """
+        return False
+
     def is_lost(self) -> bool:
         """
         Return whether there is no connection any more that could be used.

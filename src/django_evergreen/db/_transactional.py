@@ -85,8 +85,8 @@ class TransactionalWrapper(OwnedWrapper):
             if (errand := self.errand()) is not None:
                 errand.call(self.set_autocommit, autocommit, *args, **kwargs)
                 return
-            if autocommit and is_finishing() and self.is_lost():
-                self._end_with_lost_connection()
+            if autocommit and is_finishing() and self._is_past_ending():
+                self._end_without_connection()
                 return
             if not autocommit and self._transaction is None:
                 self._drop_lost_lease()
@@ -119,10 +119,18 @@ class TransactionalWrapper(OwnedWrapper):
         if self._lease is not None and self.is_lost():
             self.drop_lease()
 
-    def _end_with_lost_connection(self) -> None:
+    def _is_past_ending(self) -> bool:
         """
-        End a block. Django would open another connection only for this, and hide
-        the error that ended the block.
+        Return whether the connection can't serve on after the end of a block: it was
+        lost, or a cancellation came before COMMIT or ROLLBACK was sent, while that
+        waited for the statement of another task.
+        """
+        return self.is_lost() or self.is_in_transaction()
+
+    def _end_without_connection(self) -> None:
+        """
+        End a block. Django would open another connection only for this, or fail, and
+        hide the error that ended the block.
         """
         # Else it was lost only after the COMMIT.
         hooks = self.run_on_commit if self.run_commit_hooks_on_set_autocommit_on else []

@@ -125,6 +125,11 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
             self._lease.is_spent = True
             current_hub().spawn(run_sync(self.connection.abort_statement))
 
+    def is_in_transaction(self) -> bool:
+        connection = self.connection
+        status = connection.pgconn.transaction_status
+        return bool(connection.lock.locked or status != IDLE)
+
     def is_aborted(self) -> bool:
         if self.connection is None:
             return False
