@@ -93,35 +93,43 @@ async def test_commit_hook_runs_in_a_thread_when_the_loop_commits(db):
         assert places == ["thread"]
 
 
-async def test_commit_hook_of_a_thread_runs_after_its_request_has_ended(db):
-    places, tasks, may_commit = [], [], asyncio.Event()
+async def outlive_a_request(work):
+    """
+    Have a view start ``work(may_end, has_ended)``: the request ends when the first
+    event is set, and sets the second one then. Return when the work is done.
+    """
+    may_end, has_ended, tasks = asyncio.Event(), asyncio.Event(), []
 
-    async def transact():
+    async def view(request):
+        tasks.append(asyncio.create_task(work(may_end, has_ended)))
+        await may_end.wait()
+        return HttpResponse()
+
+    with site(view) as application:
+        await request(application)
+        has_ended.set()
+        async with asyncio.timeout(DEADLINE):
+            await tasks[0]
+
+
+async def test_commit_hook_of_a_thread_runs_after_its_request_has_ended(db):
+    places = []
+
+    async def transact(may_end, has_ended):
         async with transaction.atomic():
             hook = partial(transaction.on_commit, lambda: places.append(place()))
             await sync_to_async(hook)()
-            may_commit.set()
-            await request_has_ended.wait()
+            may_end.set()
+            await has_ended.wait()
 
-    async def view(request):
-        tasks.append(asyncio.create_task(transact()))
-        await may_commit.wait()
-        return HttpResponse()
-
-    request_has_ended = asyncio.Event()
-    with site(view) as application:
-        await request(application)
-        request_has_ended.set()
-        async with asyncio.timeout(DEADLINE):
-            await tasks[0]
+    await outlive_a_request(transact)
     assert places == ["thread"]
 
 
 async def test_file_of_a_task_that_outlives_its_request_is_stored_in_a_thread(
     monkeypatch,
 ):
-    places, tasks = [], []
-    request_has_ended = asyncio.Event()
+    places = []
 
     def save(storage, *args):
         places.append(place())
@@ -130,19 +138,12 @@ async def test_file_of_a_task_that_outlives_its_request_is_stored_in_a_thread(
     monkeypatch.setattr(FileSystemStorage, "_save", save)
     monkeypatch.setattr(FileSystemStorage, "get_available_name", lambda *args, **_: "n")
 
-    async def store():
-        await request_has_ended.wait()
+    async def store(may_end, has_ended):
+        may_end.set()
+        await has_ended.wait()
         await run_sync(FileSystemStorage().save, "name", ContentFile(b""))
 
-    async def view(request):
-        tasks.append(asyncio.create_task(store()))
-        return HttpResponse()
-
-    with site(view) as application:
-        await request(application)
-        request_has_ended.set()
-        async with asyncio.timeout(DEADLINE):
-            await tasks[0]
+    await outlive_a_request(store)
     assert places == ["thread"]
 
 

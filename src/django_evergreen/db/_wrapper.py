@@ -247,7 +247,7 @@ class ScopedWrapper(LeasingWrapper):
             if admissions:
                 # Not only to connect: a thread keeps its connection.
                 admit(self)
-            if _transactions.is_inside_any() and not self._is_in_own_block():
+            if _transactions.is_inside_any() and not self._is_in_no_other_block():
                 _transactions.check_outside(self.alias, None)
             return super()._cursor(name)
         if running_loop() is None:
@@ -263,7 +263,7 @@ class ScopedWrapper(LeasingWrapper):
             self._drop_connection_of_thread()
         return super()._cursor(name)
 
-    def _is_in_own_block(self) -> bool:
+    def _is_in_no_other_block(self) -> bool:
         """
         Return whether a thread is in no transaction, in its own one on this wrapper,
         or has made the wrapper himself.

@@ -82,9 +82,10 @@ def need_no_thread(signal: Any, sender: Any) -> bool:
         return False
     found = _found.get((signal, sender))
     if found is None or found[0] != signal.receivers or found[1] is not options():
+        # Before the look at them, as another thread may connect one meanwhile.
+        known = signal.receivers.copy(), options()
         receivers, _ = signal._live_receivers(sender)
-        run_on_loop = all(map(runs_on_loop, receivers))
-        found = _found[signal, sender] = signal.receivers.copy(), options(), run_on_loop
+        found = _found[signal, sender] = *known, all(map(runs_on_loop, receivers))
     return found[2]
 
 

@@ -16,14 +16,12 @@ Guarantees, for a connection opened in the bridge:
 from __future__ import annotations
 
 import logging
-import types
 from time import monotonic
 from typing import Any, NoReturn
 
 import psycopg
-from django.core.exceptions import ImproperlyConfigured
 from greenlet import getcurrent
-from psycopg import _conninfo_attempts, _conninfo_attempts_async, capabilities, waiting
+from psycopg import capabilities
 from psycopg import errors as e
 from psycopg.pq import ConnStatus, TransactionStatus
 
@@ -34,6 +32,7 @@ from ....bridge._switch import in_bridge, suspend
 from ..._errors import LeaseEnded
 from ..._finishing import FINISH_TIMEOUT, Finishing
 from ..._pool import ENDED
+from ._connecting import INTERVAL, rebind_connect, wait_conn
 
 logger = logging.getLogger("django_evergreen.postgresql")
 
@@ -45,56 +44,6 @@ CANCEL_AGAIN = 0.02
 
 ACTIVE = TransactionStatus.ACTIVE
 OK = ConnStatus.OK
-_INTERVAL = 0.1
-
-
-def wait_conn(
-    gen: Any,
-    interval: float = _INTERVAL,
-    timeout: float | None = None,
-    shield: bool = False,
-) -> Any:
-    """
-    Do what ``psycopg.waiting.wait_conn`` does, suspending in the bridge.
-
-    For generators that open a connection, whose descriptor may change.
-    """
-    if not in_bridge():
-        return waiting.wait_conn(gen, interval=interval, timeout=timeout)
-    hub = current_hub()
-    deadline = None if timeout is None else monotonic() + timeout
-    try:
-        fd, events = next(gen)
-        while True:
-            remaining = None if deadline is None else max(0.0, deadline - monotonic())
-            ready = _wait_once(hub, fd, events, remaining, shield)
-            if not ready and deadline is not None and monotonic() >= deadline:
-                raise e._WaitTimeout("wait timeout expired")
-            fd, events = gen.send(ready)
-    except StopIteration as stop:
-        return stop.value
-    finally:
-        # If it was cut short, its connection ends now, and not with the traceback.
-        gen.close()
-
-
-def _wait_once(
-    hub: Hub, fd: int, events: int, timeout: float | None, shield: bool
-) -> int:
-    watch = hub.watch(fd)
-    try:
-        return watch.wait(int(events), timeout=timeout, shield=shield)
-    finally:
-        watch.close()
-
-
-def conninfo_attempts(params: Any) -> Any:
-    """
-    Do what psycopg's function does, resolving names without blocking the loop.
-    """
-    if not in_bridge():
-        return _conninfo_attempts.conninfo_attempts(params)
-    return suspend(_conninfo_attempts_async.conninfo_attempts_async(params))
 
 
 def _until(deadline: float, wait: Any) -> Any:
@@ -111,34 +60,6 @@ def _until(deadline: float, wait: Any) -> Any:
     return wait_until
 
 
-def _rebind_connect() -> Any:
-    """
-    Return psycopg's ``Connection.connect`` looking up the two functions above.
-
-    It calls functions of its module instead of methods of its class. Patching
-    that module would change psycopg for the whole process.
-    """
-    connect: Any = psycopg.Connection.connect.__func__  # type: ignore[attr-defined]
-    if not {"waiting", "conninfo_attempts"} <= set(connect.__code__.co_names):
-        msg = (
-            f"psycopg {psycopg.__version__} opens connections in a way that this "
-            "version of django-evergreen doesn't know. Install psycopg 3.3, or a newer "
-            "django-evergreen."
-        )
-        raise ImproperlyConfigured(msg)
-    replaced = types.SimpleNamespace(wait_conn=wait_conn)
-    rebound = types.FunctionType(
-        connect.__code__,
-        connect.__globals__
-        | {"waiting": replaced, "conninfo_attempts": conninfo_attempts},
-        connect.__name__,
-        connect.__defaults__,
-        connect.__closure__,
-    )
-    rebound.__kwdefaults__ = connect.__kwdefaults__
-    return classmethod(rebound)
-
-
 class Connection(psycopg.Connection[Any]):
     """
     A psycopg connection that suspends in the bridge and blocks elsewhere.
@@ -151,7 +72,7 @@ class Connection(psycopg.Connection[Any]):
     # Who has borrowed it from the pool; None while it's in no pool.
     lease: Any = None
 
-    connect = _rebind_connect()
+    connect = rebind_connect()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -169,7 +90,7 @@ class Connection(psycopg.Connection[Any]):
         self._hub, self._watch = hub, hub.watch(self.pgconn.socket)
 
     def wait(
-        self, gen: Any, interval: float = _INTERVAL, timeout: float | None = None
+        self, gen: Any, interval: float = INTERVAL, timeout: float | None = None
     ) -> Any:
         if self._hub is None:
             return super().wait(gen, interval, timeout)
