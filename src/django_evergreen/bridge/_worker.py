@@ -59,19 +59,26 @@ class _Insisting:
     """
 
     def __init__(
-        self, worker: Worker, job: _Job, interrupt: Callable[[], None]
+        self,
+        worker: Worker,
+        job: _Job,
+        interrupt: Callable[[], None],
+        patience: float,
     ) -> None:
         self._worker, self._job, self._interrupt = worker, job, interrupt
         self._delay = INSIST_FIRST
-        self._set_timer()
+        if patience:
+            self._set_timer(patience)
+        else:
+            self._again()
 
-    def _set_timer(self) -> None:
-        self.timer = self._worker.hub.call_later(self._delay, self._again)
+    def _set_timer(self, delay: float) -> None:
+        self.timer = self._worker.hub.call_later(delay, self._again)
 
     def _again(self) -> None:
         self._worker._stop(self._job, self._interrupt)
+        self._set_timer(self._delay)
         self._delay = min(2 * self._delay, INSIST_LAST)
-        self._set_timer()
 
 
 class Worker:
@@ -99,13 +106,14 @@ class Worker:
         fn: Callable[[], Any],
         interrupt: Callable[[], None],
         absorb: Callable[[BaseException], bool] | None = None,
+        patience: float = 0.0,
     ) -> Any:
         """
         Return ``fn()``, run in the thread.
 
-        Suspends: yes. On cancellation: calls ``interrupt()``, waits until
-        ``fn`` has ended, then raises ``CancelledError``; goes on instead if
-        ``absorb(error)`` returns True.
+        Suspends: yes. On cancellation: calls ``interrupt()``, if ``fn`` has not
+        ended in ``patience`` seconds, waits until it has, then raises
+        ``CancelledError``; goes on instead if ``absorb(error)`` returns True.
         """
         job = _Job(fn, waiter := self.hub.new_waiter())
         check_may_switch()
@@ -119,9 +127,11 @@ class Worker:
         except BaseException as error:
             absorbed = absorb is not None and absorb(error)
             if not job.finished:
+                insisting = None
                 if not absorbed:
-                    self._stop(job, interrupt)
-                self._wait_for_end(job, None if absorbed else interrupt)
+                    self._pass_over(job)
+                    insisting = _Insisting(self, job, interrupt, patience)
+                self._wait_for_end(job, insisting)
             self.passed_over = job.finished and not job.was_run
             if not absorbed or not job.finished:
                 raise
@@ -137,6 +147,10 @@ class Worker:
             if self._running is job:
                 interrupt()
 
+    def _pass_over(self, job: _Job) -> None:
+        with self._lock:
+            job.is_cancelled = True
+
     @staticmethod
     def _outcome(job: _Job) -> Any:
         error = job.error
@@ -148,10 +162,9 @@ class Worker:
             job.error = None
             del error
 
-    def _wait_for_end(self, job: _Job, interrupt: Callable[[], None] | None) -> None:
+    def _wait_for_end(self, job: _Job, insisting: _Insisting | None) -> None:
         job.waiter = waiter = self.hub.new_waiter()
         timer = self.hub.call_later(CANCEL_TIMEOUT, partial(wake, waiter))
-        insisting = None if interrupt is None else _Insisting(self, job, interrupt)
         try:
             suspend(self.hub.shielded(waiter))
         finally:

@@ -178,6 +178,38 @@ async def test_cancelled_statement_in_a_transaction_rolls_back(db):
     assert statistics().idle == statistics().size == 1
 
 
+async def test_cancelled_write_that_soon_ends_does_not_take_the_transaction_along(db):
+    """
+    SQLite rolls back all of a transaction when a write of it is interrupted.
+    """
+    begun, may_end = threading.Event(), threading.Event()
+
+    def hold():
+        begun.set()
+        return may_end.wait(10)
+
+    def insert_slowly():
+        connection.connection.create_function("hold", 0, hold)
+        with transaction.atomic():
+            sql(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+                "LIMIT 50) INSERT INTO app_author (name) SELECT hold() FROM n"
+            )
+
+    async with transaction.atomic():
+        await Author.objects.acreate(name="kept")
+        task = asyncio.create_task(run_sync(insert_slowly))
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)
+        may_end.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert [a.name async for a in Author.objects.all()] == ["kept"]
+    assert await Author.objects.acount() == 1
+
+
 async def test_cancelled_wait_for_another_writer_ends_at_once_or_by_timeout(db):
     first_holds, may_end = asyncio.Event(), asyncio.Event()
 

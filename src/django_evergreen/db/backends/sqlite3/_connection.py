@@ -28,6 +28,10 @@ from ..._errors import LeaseEnded
 # results need one hop to the thread then.
 READ_AHEAD = 100
 
+# Seconds that a cancelled call in a transaction has to end by itself: SQLite rolls back
+# the whole transaction when it interrupts a write.
+PATIENCE = 0.05
+
 # Seconds to wait for the thread when its loop ends. More than enough, as all it
 # has to do is to close a file.
 JOIN_TIMEOUT = 5.0
@@ -99,9 +103,11 @@ class WorkerConnection(sqlite3.Connection):
             return self._do(fn)
         finishing = getcurrent().finishing  # type: ignore[attr-defined]
         absorb = None if finishing is None else finishing.absorb
+        patience = PATIENCE if self.in_transaction else 0.0
         self.calls += 1
         try:
-            return self._worker.call(partial(self._do, fn), self.interrupt, absorb)
+            do = partial(self._do, fn)
+            return self._worker.call(do, self.interrupt, absorb, patience)
         except Exception:
             raise
         except BaseException as error:
