@@ -43,6 +43,34 @@ async def test_late_comer_does_not_barge_in_at_the_hand_over():
     assert order == ["first", "late"]
 
 
+async def test_call_when_free_comes_after_those_who_wait_and_before_late_comers():
+    lock, order = BridgeLock(), []
+
+    def use(name):
+        with lock:
+            order.append((name, lock.locked))
+
+    await run_sync(lock.acquire)
+    first = asyncio.create_task(run_sync(use, "first"))
+    await asyncio.sleep(0)
+    lock.call_when_free(lambda: order.append(("call", lock.locked)))
+    late = asyncio.create_task(run_sync(use, "late"))
+    await asyncio.sleep(0)
+    lock.release()
+    await asyncio.gather(first, late)
+    assert order == [("first", True), ("call", True), ("late", True)]
+    assert not lock.locked
+
+
+async def test_lock_is_released_though_the_call_when_free_fails():
+    lock = BridgeLock()
+    lock.acquire()
+    lock.call_when_free(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        lock.release()
+    assert not lock.locked
+
+
 async def test_cancelled_waiter_leaves_the_queue():
     lock = BridgeLock()
     await run_sync(lock.acquire)

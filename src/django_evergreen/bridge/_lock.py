@@ -5,6 +5,8 @@ A lock for greenlets: who waits suspends, and the loop runs on.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 from ..exceptions import NotInBridge
 from ._loops import Waiter, current_hub
@@ -23,7 +25,7 @@ class BridgeLock:
 
     def __init__(self) -> None:
         self.locked = False
-        self._waiters: deque[Waiter] = deque()
+        self._waiters: deque[Waiter | Any] = deque()
 
     def __repr__(self) -> str:
         state = "locked" if self.locked else "unlocked"
@@ -68,6 +70,13 @@ class BridgeLock:
                 return
         self.locked = False
 
+    def call_when_free(self, fn: Callable[[], None]) -> None:
+        """
+        Have ``fn()`` called by who releases the lock as the last of those who hold it
+        or wait for it now. It must not suspend.
+        """
+        self._waiters.append(_Call(self, fn))
+
     def __enter__(self) -> bool:
         if self.locked:
             self._wait()
@@ -79,3 +88,23 @@ class BridgeLock:
             self.release()
         else:
             self.locked = False
+
+
+class _Call:
+    """
+    Waits for the lock as a task does, but is called when it gets it.
+    """
+
+    __slots__ = ("_fn", "_lock")
+
+    def __init__(self, lock: BridgeLock, fn: Callable[[], None]) -> None:
+        self._lock, self._fn = lock, fn
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: None) -> None:
+        try:
+            self._fn()
+        finally:
+            self._lock.release()

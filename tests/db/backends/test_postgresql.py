@@ -23,6 +23,7 @@ from django.db import (
     transaction,
 )
 from django.test import override_settings
+from psycopg.pq import ConnStatus
 
 from django_evergreen.bridge import await_, no_switch, run_sync
 from django_evergreen.db import statistics
@@ -401,6 +402,27 @@ async def test_closing_the_driver_drops_the_connection(db):
     driver.close()
     assert statistics().size == 0
     assert await Author.objects.acount() == 0
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_connection_closed_while_nothing_is_sent_is_closed_when_it_is_free(
+    db, times
+):
+    """
+    Its lock is held by who waits until it's quiet, for example.
+    """
+
+    def close():
+        connection.ensure_connection()
+        driver = connection.connection
+        with driver.lock:
+            for _ in range(times):
+                driver.close()
+            assert driver.pgconn.status == ConnStatus.OK
+        assert driver.pgconn.status == ConnStatus.BAD
+        assert not driver.lock.locked
+
+    await run_sync(close)
 
 
 # Losing the server.

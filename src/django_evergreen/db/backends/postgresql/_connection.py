@@ -278,7 +278,10 @@ class Connection(psycopg.Connection[Any]):
             super().close()
             return
         # libpq must not lose its connection below a generator of psycopg: who
-        # has the lock finds out before he goes on with that one, and closes.
+        # has the lock finds out before he goes on with that one, and closes. Or he
+        # has nothing to send, and only releases it.
+        if not self._closed:
+            self.lock.call_when_free(self._finish)
         self._closed = True
         self.lease = ENDED
         self._watch.close()
