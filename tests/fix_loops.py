@@ -23,6 +23,19 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("loop_factory", LOOPS.values(), ids=LOOPS)
 
 
+def pytest_itemcollected(item):
+    callspec = getattr(item, "callspec", None)
+    on_uvloop = callspec is not None and callspec.params.get("loop_factory") is (
+        uvloop.new_event_loop
+    )
+    if on_uvloop:
+        # It only logs what a signal handler raises, and waits on: a thread ends the
+        # whole run instead.
+        own = item.get_closest_marker("timeout")
+        args = () if own is None else own.args
+        item.add_marker(pytest.mark.timeout(*args, method="thread"), append=False)
+
+
 @pytest.fixture
 def loop_factory(request):
     """
