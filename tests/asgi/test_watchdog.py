@@ -116,7 +116,8 @@ async def hold_a_loop():
 
 
 def threads():
-    return [each for each in threading.enumerate() if "watchdog" in each.name]
+    name = "django-evergreen watchdog"
+    return [each for each in threading.enumerate() if each.name.startswith(name)]
 
 
 async def rests(watchdog):
