@@ -10,8 +10,9 @@ import threading
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import Error, OperationalError, connections, transaction
+from django.db import Error, OperationalError, connection, connections, transaction
 
+from django_evergreen.bridge import await_
 from django_evergreen.db import (
     TransactionEnded,
     close_pools,
@@ -133,6 +134,49 @@ def cancel_after(number, timeout):
             timeout.reschedule(0)
 
 
+@pytest.mark.parametrize("error", [None, ZeroDivisionError()])
+async def test_block_inside_ends_while_the_one_around_it_is_rolled_back(
+    db, monkeypatch, error
+):
+    """
+    Django's code for the end of the outermost block must not run in the inner one,
+    where it would commit.
+    """
+    is_ending, may_end = asyncio.Event(), asyncio.Event()
+    cls = type(connections["default"])
+    roll_back = cls._rollback
+
+    def hold_up(execute, sql, *args):
+        result = execute(sql, *args)
+        if sql.startswith(("RELEASE", "ROLLBACK TO")):
+            is_ending.set()
+            await_(may_end.wait())
+        return result
+
+    def roll_back_later(self):
+        may_end.set()
+        await_(asyncio.wait([task]))
+        roll_back(self)
+
+    async def child():
+        async with transaction.atomic():
+            await Author.objects.acreate(name="child")
+            if error is not None:
+                raise error
+
+    monkeypatch.setattr(cls, "_rollback", roll_back_later)
+    with pytest.raises(LookupError), connection.execute_wrapper(hold_up):
+        async with transaction.atomic():
+            await Author.objects.acreate(name="parent")
+            task = asyncio.create_task(child())
+            await is_ending.wait()
+            raise LookupError
+    with contextlib.suppress(ZeroDivisionError, TransactionEnded):
+        await task
+    assert await Author.objects.acount() == 0
+    assert statistics().idle == statistics().size == 1
+
+
 async def test_cancelled_child_takes_nothing_of_its_siblings_along(db):
     """
     Interrupting SQLite must hit no other statement than the child's.
@@ -199,6 +243,7 @@ async def test_blocks_of_siblings_end_after_the_outermost_was_given_up(db):
             await Author.objects.acreate(name="C")
             children.extend(asyncio.create_task(child()) for _ in range(3))
             await asyncio.gather(*children)
+            await asyncio.Event().wait()
 
     for number in range(60):
         children: list[asyncio.Task[None]] = []

@@ -105,6 +105,7 @@ def _open_block(transaction: Transaction, outer: Block) -> Block:
         outer.check_usable()
         if transaction.is_shared:
             transaction.wrapper.wait_until_quiet()
+            outer.check_usable()
     except BaseException:
         outer.turn.release()
         raise

@@ -85,6 +85,8 @@ class TransactionalWrapper(OwnedWrapper):
             if (errand := self.errand()) is not None:
                 errand.call(self.set_autocommit, autocommit, *args, **kwargs)
                 return
+            if autocommit and self._ends_for_another_block():
+                return
             if autocommit and is_finishing() and self._is_past_ending():
                 self._end_without_connection()
                 return
@@ -100,6 +102,14 @@ class TransactionalWrapper(OwnedWrapper):
         elif self._transaction is None and not (self.is_copy() or self.is_lent()):
             self._transaction = _transactions.Transaction(self)
             _transactions.step_in(self._transaction.enter(None))
+
+    def _ends_for_another_block(self) -> bool:
+        """
+        Return whether Django's code that ends an inner block takes it for the outermost
+        one, as that is being rolled back at the same time.
+        """
+        block = _transactions.current_block(self.alias)
+        return block is not None and block.was_ended_meanwhile()
 
     def _commit(self) -> Any:
         errand = self.errand()

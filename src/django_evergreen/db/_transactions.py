@@ -185,7 +185,16 @@ class Block:
         """
         Return whether the running code may send statements of this block.
         """
-        return self.is_open or self.ender is task_or_thread()
+        return self.is_open or (
+            not self.is_cut_short and self.ender is task_or_thread()
+        )
+
+    def was_ended_meanwhile(self) -> bool:
+        """
+        Return whether the running code, which is about to end it, comes too late: the
+        block around it has ended it.
+        """
+        return self.is_cut_short and self.ender is task_or_thread()
 
     def check_usable(self) -> None:
         """
