@@ -177,6 +177,39 @@ async def test_block_inside_ends_while_the_one_around_it_is_rolled_back(
     assert statistics().idle == statistics().size == 1
 
 
+async def test_block_is_entered_while_the_one_around_it_is_rolled_back(db):
+    """
+    Its savepoint, which is gone, must not be taken for that of a block that goes on.
+    """
+    is_entering, may_enter = asyncio.Event(), asyncio.Event()
+
+    def hold_up(execute, sql, *args):
+        result = execute(sql, *args)
+        if sql.startswith("SAVEPOINT") and asyncio.current_task() is not parent:
+            is_entering.set()
+            await_(may_enter.wait())
+        return result
+
+    async def child():
+        async with transaction.atomic():
+            raise AssertionError("The block was entered.")
+
+    parent = asyncio.current_task()
+    with connection.execute_wrapper(hold_up):
+        async with transaction.atomic():
+            with contextlib.suppress(ZeroDivisionError):
+                async with transaction.atomic():
+                    await Author.objects.acreate(name="rolled back")
+                    task = asyncio.create_task(child())
+                    await is_entering.wait()
+                    raise ZeroDivisionError
+            may_enter.set()
+            with pytest.raises(TransactionEnded):
+                await task
+            await Author.objects.acreate(name="kept")
+    assert [author.name async for author in Author.objects.all()] == ["kept"]
+
+
 async def test_cancelled_child_takes_nothing_of_its_siblings_along(db):
     """
     Interrupting SQLite must hit no other statement than the child's.

@@ -89,10 +89,24 @@ def _enter_inside(
     step_in(block)
     try:
         original(atomic)
+        _check_not_ended(block, atomic)
     except BaseException:
         _leave(block)
         raise
     _entered(block, atomic, entered_at)
+
+
+def _check_not_ended(block: Block, atomic: Any) -> None:
+    """
+    Raise if the block was ended while its savepoint was made. What Django has noted of
+    it just now is taken back.
+    """
+    if _was_ended(block):
+        wrapper = block.transaction.wrapper
+        wrapper.savepoint_ids.pop()
+        if wrapper.atomic_blocks and wrapper.atomic_blocks[-1] is atomic:
+            wrapper.atomic_blocks.pop()
+        raise _ended_by_outer(block)
 
 
 def _open_block(transaction: Transaction, outer: Block) -> Block:
