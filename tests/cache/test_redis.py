@@ -8,7 +8,6 @@ import asyncio
 import contextvars
 import datetime
 import inspect
-import threading
 
 import pytest
 import redis
@@ -17,6 +16,7 @@ from django.core.cache.backends.redis import RedisCache as DjangoRedisCache
 
 from django_evergreen.bridge import run_sync
 from django_evergreen.cache.redis import RedisCache
+from tests.threads import NewThreads
 
 SOON, LATE = 100, 1000
 
@@ -189,14 +189,14 @@ async def test_prefix_and_version_are_those_of_the_settings(use_cache, redis_ser
 
 async def test_commands_at_once_use_no_thread(cache):
     await cache.aset_many({str(n): n for n in range(500)})
-    threads = {threading.active_count()}
+    threads = NewThreads()
 
     async def get(n):
         assert await cache.aget(str(n)) == n
-        threads.add(threading.active_count())
+        threads.look()
 
     await asyncio.gather(*(get(n) for n in range(500)))
-    assert len(threads) == 1
+    assert not threads.look()
 
 
 async def test_caches_of_several_requests_share_connections(cache, redis_server):

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 
 import pytest
 from django.conf import settings
@@ -13,6 +12,7 @@ from django.core.asgi import get_asgi_application
 from django.test import override_settings
 
 from tests.asgi.exchange import request
+from tests.threads import NewThreads
 
 CACHE = "django.middleware.cache"
 SESSIONS = "django.contrib.sessions"
@@ -46,15 +46,15 @@ async def get(application, path, cookie=""):
 
 async def test_page_comes_from_the_cache(cached_pages):
     application = get_asgi_application()
-    threads = {threading.active_count()}
+    threads = NewThreads()
     first, _ = await get(application, "/number/")
 
     async def again():
         assert (await get(application, "/number/"))[0] == first
-        threads.add(threading.active_count())
+        threads.look()
 
     await asyncio.gather(*(again() for _ in range(50)))
-    assert len(threads) == 1
+    assert not threads.look()
     await cached_pages.aclear()
     assert (await get(application, "/number/"))[0] != first
 
@@ -69,16 +69,16 @@ async def visit(application, times):
 
 
 async def test_session_in_the_cache_needs_no_thread(urls, cache):
-    threads = {threading.active_count()}
+    threads = NewThreads()
 
     async def visitor():
         assert await visit(application, 3) == [1, 2, 3]
-        threads.add(threading.active_count())
+        threads.look()
 
     with override_settings(SESSION_ENGINE=f"{SESSIONS}.backends.cache"):
         application = get_asgi_application()
         await asyncio.gather(*(visitor() for _ in range(20)))
-    assert len(threads) == 1
+    assert not threads.look()
 
 
 @pytest.mark.parametrize("forgotten", [False, True])
@@ -96,13 +96,13 @@ async def test_session_in_cache_and_database_survives_the_cache(
 
 @pytest.mark.only("postgresql")
 async def test_session_in_cache_and_database_needs_no_thread(urls, cache, db):
-    threads = {threading.active_count()}
+    threads = NewThreads()
 
     async def visitor():
         assert await visit(application, 2) == [1, 2]
-        threads.add(threading.active_count())
+        threads.look()
 
     with override_settings(SESSION_ENGINE=f"{SESSIONS}.backends.cached_db"):
         application = get_asgi_application()
         await asyncio.gather(*(visitor() for _ in range(20)))
-    assert len(threads) == 1
+    assert not threads.look()

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connection
@@ -13,6 +11,7 @@ from django.template.loader import render_to_string
 
 from django_evergreen.bridge import portal, run_sync
 from tests.app.models import Author, Book, Profile
+from tests.threads import NewThreads
 
 
 @pytest.fixture
@@ -69,10 +68,10 @@ async def test_lazy_foreign_key_under_portal_is_one_query_and_no_thread(book):
         return name, len(connection.queries_log)
 
     await Book.objects.acount()
-    before = threading.active_count()
+    threads = NewThreads()
     assert await read() == ("Ada", 1)
     # SQLite's connection has its one thread, which was there before.
-    assert threading.active_count() == before
+    assert not threads.look()
 
 
 async def test_template_with_lazy_relations_renders_in_run_sync(book):

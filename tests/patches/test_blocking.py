@@ -17,6 +17,7 @@ from django.test import override_settings
 
 from django_evergreen.bridge import run_sync
 from tests.heartbeat import Heartbeat
+from tests.threads import NewThreads
 
 PBKDF2 = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
 
@@ -65,11 +66,11 @@ async def test_hashing_does_not_hold_the_loop():
 
 
 async def test_quick_hasher_needs_no_thread():
-    before = threading.active_count()
+    threads = NewThreads()
     user = User(username="somebody")
     await run_sync(user.set_password, "secret")
     assert await run_sync(user.check_password, "secret")
-    assert threading.active_count() == before
+    assert not threads.look()
 
 
 @pytest.mark.filterwarnings("ignore:Django 2028 will not have a default mailer")
@@ -128,10 +129,10 @@ async def test_cache_that_blocks_has_a_thread(tmp_path, monkeypatch):
 
 
 async def test_cache_in_memory_has_none():
-    before = threading.active_count()
+    threads = NewThreads()
     await run_sync(caches["default"].set, "key", 1)
     assert await run_sync(caches["default"].get, "key") == 1
-    assert threading.active_count() == before
+    assert not threads.look()
 
 
 def test_cache_that_blocks_is_as_ever_without_a_loop(tmp_path):

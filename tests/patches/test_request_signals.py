@@ -15,6 +15,8 @@ from django.db import connection
 from django.dispatch import Signal
 from django.http import HttpResponse
 
+from tests.threads import NewThreads
+
 SIGNALS = pytest.mark.parametrize("signal", [request_started, request_finished])
 
 
@@ -54,10 +56,10 @@ async def test_receiver_of_another_signal_does_not(threads_of):
 
 @SIGNALS
 async def test_without_receivers_of_others_there_is_no_thread(db, signal):
-    before = threading.active_count()
+    threads = NewThreads()
     async with ThreadSensitiveContext():
         await signal.asend(sender=None)
-        assert threading.active_count() == before
+        assert not threads.look()
 
 
 async def test_closing_a_response_keeps_a_thread_for_the_receivers(threads_of):

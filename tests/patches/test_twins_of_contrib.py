@@ -26,6 +26,7 @@ from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 
 from django_evergreen.bridge import await_, run_sync
+from tests.threads import NewThreads
 
 from .twins import a_methods, assert_twins
 
@@ -118,13 +119,13 @@ def comparable(outcome):
 
 @pytest.mark.only("postgresql")
 async def test_database_sessions_need_no_thread(sessions):
-    before = threading.active_count()
+    threads = NewThreads()
     for engine in ("db", "cached_db", "signed_cookies"):
         session = sessions(engine)
         await session.aset("key", 1)
         await session.asave()
         assert await session.aget("key") == 1
-    assert threading.active_count() == before
+    assert not threads.look()
 
 
 async def test_sessions_of_others_keep_their_thread():

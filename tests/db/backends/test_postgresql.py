@@ -30,6 +30,7 @@ from django_evergreen.db import statistics
 from tests.app.models import Author
 from tests.heartbeat import Heartbeat
 from tests.silent_server import SilentServer
+from tests.threads import NewThreads
 
 pytestmark = pytest.mark.only("postgresql")
 
@@ -100,18 +101,16 @@ async def until(condition):
 
 async def test_500_queries_at_once_use_no_thread_and_ten_connections(observe, db):
     author = await Author.objects.acreate(name="A")
-    before = threading.active_count()
-    most = 0
+    threads = NewThreads()
 
     async def get():
-        nonlocal most
         found = await Author.objects.aget(pk=author.pk)
-        most = max(most, threading.active_count())
+        threads.look()
         return found
 
     authors = await asyncio.gather(*(get() for _ in range(500)))
     assert authors == [author] * 500
-    assert most == before
+    assert not threads.look()
     backends = observe(
         "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
         "AND datname = current_database() AND pid <> pg_backend_pid()"
@@ -123,14 +122,14 @@ async def test_500_queries_at_once_use_no_thread_and_ten_connections(observe, db
 async def test_100_sleeps_at_once_take_as_long_as_one(db):
     with pool_options(max_size=100):
         await asyncio.gather(*(run_sync(sql, "SELECT 1") for _ in range(100)))
-        before, started = threading.active_count(), time.monotonic()
+        threads, started = NewThreads(), time.monotonic()
         async with Heartbeat() as heartbeat:
             await asyncio.gather(
                 *(run_sync(sql, "SELECT pg_sleep(0.2)::text") for _ in range(100))
             )
         assert time.monotonic() - started < 1
         assert heartbeat.late < 0.05
-        assert threading.active_count() == before
+        assert not threads.look()
 
 
 class SlowProxy:

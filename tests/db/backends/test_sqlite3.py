@@ -30,6 +30,7 @@ from django_evergreen.bridge import await_, run_sync
 from django_evergreen.db import close_pools, statistics
 from tests.app.models import Author
 from tests.heartbeat import Heartbeat
+from tests.threads import NewThreads
 
 pytestmark = pytest.mark.only("sqlite")
 
@@ -386,7 +387,7 @@ def in_memory(db):
 
 
 async def test_database_in_memory_is_used_inline(in_memory):
-    before = threading.active_count()
+    threads = NewThreads()
 
     def make():
         with connection.cursor() as cursor:
@@ -398,7 +399,7 @@ async def test_database_in_memory_is_used_inline(in_memory):
         *(run_sync(sql, "SELECT sum(n) FROM t") for _ in range(20))
     )
     assert sums == [3] * 20
-    assert threading.active_count() == before
+    assert not threads.look()
     assert statistics().size == statistics().max_size == 1
 
 
