@@ -14,6 +14,7 @@ from types import FunctionType
 from typing import Any, NamedTuple, TypeVar
 
 from asgiref.sync import iscoroutinefunction
+from django.utils.deprecation import MiddlewareMixin
 
 from .conf import options
 
@@ -87,11 +88,22 @@ def placement_of_middleware(factory: Any) -> Placement:
     if not getattr(factory, "sync_capable", True):
         return Placement(Place.AWAITED, "it's async only")
     declared = _declared(factory)
+    if declared is DJANGO_S_OWN and _has_other_async_form(factory):
+        return Placement(Place.AWAITED, "its async form is another than the sync one")
     if declared is not None:
         return declared
     if getattr(factory, "async_capable", False):
         return Placement(Place.AWAITED, "it's async-capable")
     return Placement(Place.THREAD, "it's sync only")
+
+
+def _has_other_async_form(factory: Any) -> bool:
+    """
+    Return whether middleware does more than MiddlewareMixin when it's awaited: Django's
+    RemoteUserMiddleware reads the user elsewhere then, before Django 6.1.
+    """
+    form = getattr(factory, "__acall__", MiddlewareMixin.__acall__)
+    return form is not MiddlewareMixin.__acall__
 
 
 def runs_on_loop(fn: Any) -> bool:
