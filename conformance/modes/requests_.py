@@ -12,6 +12,7 @@ import contextlib
 import importlib
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
+from unittest import mock
 
 from django_evergreen.bridge import in_bridge
 
@@ -152,9 +153,13 @@ def _counted(base: Any) -> Any:
 
 
 def _client_handler(base: Any) -> Any:
-    from django_evergreen.asgi._chain import Chain
+    from django_evergreen.asgi import _chain
 
-    class ClientHandler(Chain, base):  # type: ignore[misc]
+    class ClientHandler(_chain.Chain, base):  # type: ignore[misc]
+        def load_middleware(self, is_async: bool = False) -> None:
+            with mock.patch.object(_chain, "placement_of_middleware", _placement):
+                super().load_middleware(is_async)
+
         def __call__(self, environ: Any) -> Any:
             # Some tests make requests in threads of their own, without an event loop.
             Served.requests += in_bridge()
@@ -162,6 +167,18 @@ def _client_handler(base: Any) -> Any:
                 return super().__call__(environ)
 
     return ClientHandler
+
+
+def _placement(factory: Any) -> Any:
+    """
+    Return where middleware runs, when requests are those of the sync client: with the
+    variables of a WSGI server, which Django's own reads in its sync form only.
+    """
+    from django_evergreen import _placing
+
+    if _placing._has_other_async_form(factory):
+        return _placing.DJANGO_S_OWN
+    return _placing.placement_of_middleware(factory)
 
 
 def _async_client_handler(base: Any) -> Any:
