@@ -15,6 +15,7 @@ import time
 import anyio
 import psycopg
 import pytest
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import (
     InterfaceError,
     OperationalError,
@@ -26,7 +27,7 @@ from django.test import override_settings
 from psycopg.pq import ConnStatus
 
 from django_evergreen.bridge import await_, no_switch, run_sync
-from django_evergreen.db import statistics
+from django_evergreen.db import hold_connection, statistics
 from tests.app.models import Author
 from tests.heartbeat import Heartbeat
 from tests.silent_server import SilentServer
@@ -575,3 +576,10 @@ async def test_connection_of_the_bridge_is_refused_outside(db):
         use(raw)
     with pytest.raises(psycopg.InterfaceError, match="outside the bridge"):
         await asyncio.to_thread(use, raw)
+
+
+async def test_usable_connection_is_not_called_unusable_in_bare_async_code(db):
+    async with hold_connection():
+        with pytest.raises(SynchronousOnlyOperation, match="run_sync"):
+            connection.is_usable()
+        assert await run_sync(connection.is_usable)

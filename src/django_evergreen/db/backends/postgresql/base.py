@@ -38,6 +38,7 @@ if not is_psycopg3 or base.psycopg_version() < MINIMUM_PSYCOPG:
     raise ImproperlyConfigured(_msg)
 
 from django.db.backends.utils import CursorWrapper  # noqa: E402
+from django.utils.asyncio import async_unsafe  # noqa: E402
 from psycopg.pq import TransactionStatus  # noqa: E402
 
 from ....bridge._loops import current_hub  # noqa: E402
@@ -101,6 +102,11 @@ class DatabaseWrapper(ScopedWrapper, base.DatabaseWrapper):
             or connection.lock.locked
             or connection.is_closing()
         )
+
+    @async_unsafe
+    def is_usable(self) -> bool:
+        # Django takes whatever the driver raises for a no, also that it's refused.
+        return bool(super().is_usable())
 
     @staticmethod
     def restore(connection: Any, autocommit: bool) -> None:
