@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import platform
+import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -30,6 +31,7 @@ def result_of(
     assert stock.records.end is not None
     return {
         **asdict(cell),
+        "commit": _commit(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in VERSIONS},
         **count(ours.records),
@@ -43,6 +45,20 @@ def result_of(
         # Differed once, and not when both were repeated.
         "unstable": [d.as_json() for d in unstable],
     }
+
+
+def _commit() -> str | None:
+    """
+    Return what was tested, if this is a checkout.
+    """
+    command = ("git", "describe", "--always", "--dirty", "--exclude=*")
+    try:
+        done = subprocess.run(
+            command, cwd=RESULTS.parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
 
 
 def write(cell: Cell, result: dict[str, Any]) -> Path:
