@@ -24,7 +24,8 @@ serve: $(VENV)/.demo ## run the example on http://127.0.0.1:8000
 
 # Development mode, but not its memory allocator, which takes twice as long.
 test: $(VENV)/.test ## every test, on SQLite and on a real PostgreSQL; with -j2, side by side
-	@$(MAKE) --no-print-directory --keep-going test-sqlite test-postgresql
+	@# The longer one first.
+	@$(MAKE) --no-print-directory --keep-going test-postgresql test-sqlite
 
 test-sqlite test-postgresql: test-%: $(VENV)/.test
 	@echo "== pytest --database $*"
