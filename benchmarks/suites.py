@@ -34,9 +34,10 @@ class Time(NamedTuple):
 
 
 SYNC = Suite("sync tests, stock", "stock", "sync")
+FLOOR = Suite("sync tests and the loop", "stock", "floor")
 STOCK = Suite("async tests, stock", "stock", "stock")
 EVERGREEN = Suite("async tests, evergreen", "evergreen", "evergreen")
-SUITES = [SYNC, STOCK, EVERGREEN]
+SUITES = [SYNC, FLOOR, STOCK, EVERGREEN]
 
 # Seconds for one process. None may hang.
 DEADLINE = 120

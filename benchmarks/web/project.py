@@ -16,6 +16,10 @@ WAYS = {
     "asgi": "Django, ASGI",
     "evergreen": "django-evergreen",
 }
+# What may follow a way, behind a hyphen: Django as it's set up unless told, with a new
+# connection for each request; and what WSGI would cost on an event loop, at least.
+DEFAULT, FLOOR = "default", "floor"
+
 STOCK = "django.db.backends.postgresql"
 EVERGREEN = "django_evergreen.db.backends.postgresql"
 
@@ -24,8 +28,11 @@ def configure(way, database, pool_size=10):
     """
     Set Django up as a project that is served in one of the WAYS would be.
     """
+    way, _, variant = way.partition("-")
     own = {"ENGINE": STOCK, "CONN_MAX_AGE": None}
-    if way == "asgi":
+    if variant == DEFAULT:
+        own = {"ENGINE": STOCK}
+    elif way == "asgi":
         # Each request has a thread of its own, which would keep its connection.
         own = {"ENGINE": STOCK, "OPTIONS": {"pool": {"max_size": pool_size}}}
     elif way == "evergreen":
@@ -65,9 +72,9 @@ def application(way):
     """
     Return the WSGI or ASGI application.
     """
-    if way == "wsgi":
+    if way.startswith("wsgi"):
         from django.core.wsgi import get_wsgi_application as get_application
-    elif way == "asgi":
+    elif way.startswith("asgi"):
         from django.core.asgi import get_asgi_application as get_application
     else:
         from django_evergreen.asgi import get_asgi_application as get_application
@@ -90,6 +97,9 @@ def log_in():
     request.session.save()
     return f"sessionid={request.session.session_key}"
 
+
+# Those of the next views: the session, its user and the view's own.
+QUERIES = 3
 
 # The views: the same work, as sync code for WSGI and as async code for ASGI.
 

@@ -15,7 +15,19 @@ import sys
 
 from . import targets
 from .database import running_server
-from .project import WAYS
+from .project import DEFAULT, FLOOR, QUERIES
+
+WSGI, WSGI_KEPT = f"wsgi-{DEFAULT}", "wsgi"
+ASGI, ASGI_POOL = f"asgi-{DEFAULT}", "asgi"
+EVERGREEN, LEAST = "evergreen", f"wsgi-{FLOOR}"
+TITLES = {
+    WSGI: "Django, WSGI",
+    ASGI: "Django, ASGI",
+    EVERGREEN: "django-evergreen",
+    WSGI_KEPT: "Django, WSGI, CONN_MAX_AGE = None",
+    ASGI_POOL: "Django, ASGI, a pool",
+    LEAST: "WSGI, CONN_MAX_AGE = None, in a loop",
+}
 
 
 class Worker:
@@ -48,21 +60,26 @@ class Worker:
 
 
 def measure(workers, rounds, times):
-    paths = {"wsgi": "/one/", "asgi": "/aone/", "evergreen": "/aone/"}
     found = {worker.way: [] for worker in workers}
     for number in range(-1, rounds):
         if sys.stderr.isatty():
             print(f"\rround {number + 1} of {rounds}\r", end="", file=sys.stderr)
-        for worker in workers[number % 3 :] + workers[: number % 3]:
-            cost = worker.measure(paths[worker.way], times)
+        for worker in rotated(workers, number):
+            path = "/one/" if worker.way.startswith("wsgi") else "/aone/"
+            cost = worker.measure(path, times)
             if number >= 0:
                 found[worker.way].append(cost)
     return found
 
 
+def rotated(workers, number):
+    first = number % len(workers)
+    return workers[first:] + workers[:first]
+
+
 def main(rounds, times, uvloop):
     with running_server() as (_, database):
-        workers = [Worker(way, database, uvloop) for way in WAYS]
+        workers = [Worker(way, database, uvloop) for way in TITLES]
         try:
             found = measure(workers, rounds, times)
         finally:
@@ -74,7 +91,16 @@ def main(rounds, times, uvloop):
 
 def report(found):
     print("\nCPU per request: default middleware, session, user and one query")
-    for way, title in WAYS.items():
-        print(f"  {title:20} {statistics.median(found[way]):7.0f} us")
-    targets.report("cpu_to_wsgi", found["evergreen"], found["wsgi"])
-    targets.report("cpu_to_asgi", found["evergreen"], found["asgi"])
+    for way, title in TITLES.items():
+        print(f"  {title:38} {statistics.median(found[way]):7.0f} us")
+    print("With Django's default settings, which are to connect for each request:")
+    targets.report("cpu_to_wsgi", found[EVERGREEN], found[WSGI])
+    targets.report("cpu_to_asgi", found[EVERGREEN], found[ASGI])
+    print("With connections that are kept:")
+    targets.report("cpu_to_wsgi", found[EVERGREEN], found[WSGI_KEPT])
+    targets.report("cpu_to_asgi", found[EVERGREEN], found[ASGI_POOL])
+    ratios = [a / b for a, b in zip(found[LEAST], found[WSGI_KEPT], strict=True)]
+    print(
+        f"   WSGI in a task, with {QUERIES} waits of the loop / WSGI: "
+        f"{statistics.median(ratios):.3g}"
+    )

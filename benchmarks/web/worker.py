@@ -15,6 +15,7 @@ import os
 import sys
 import time
 
+from ..turns import Turns, outside
 from . import project
 
 
@@ -43,6 +44,29 @@ class WSGI:
 
     def start(self, status, headers):
         assert status == "200 OK", status
+
+
+class Floor:
+    """
+    The least that an async request can cost: one of WSGI, in a task, and a wait of the
+    loop for each query.
+    """
+
+    def __init__(self, cookie, loop):
+        self.wsgi, self.loop, self.turns = WSGI(cookie), loop, Turns(loop)
+
+    def get(self, path, times):
+        self.loop.run_until_complete(self._get(path, times))
+
+    async def _get(self, path, times):
+        for _ in range(times):
+            await self.loop.create_task(self._request(path))
+
+    async def _request(self, path):
+        with outside(self.loop):
+            self.wsgi.get(path, 1)
+        for _ in range(project.QUERIES):
+            await self.turns.wait()
 
 
 class ASGI:
@@ -80,6 +104,14 @@ class ASGI:
         await self.application(scope, receive, send)
 
 
+def new_server(way, cookie, options):
+    if way.endswith(project.FLOOR):
+        return Floor(cookie, new_loop(options))
+    if way.startswith("wsgi"):
+        return WSGI(cookie)
+    return ASGI(cookie, new_loop(options))
+
+
 def new_loop(options):
     if not options:
         return asyncio.new_event_loop()
@@ -93,7 +125,7 @@ def main():
     os.environ["WAY"] = way
     project.configure(way, json.loads(os.environ["DATABASE"]))
     cookie = project.log_in()
-    server = WSGI(cookie) if way == "wsgi" else ASGI(cookie, new_loop(rest))
+    server = new_server(way, cookie, rest)
     for line in sys.stdin:
         path, times = line.split()
         started = time.process_time()
