@@ -51,14 +51,18 @@ def _commit() -> str | None:
     """
     Return what was tested, if this is a checkout.
     """
-    command = ("git", "describe", "--always", "--dirty", "--exclude=*")
     try:
-        done = subprocess.run(
-            command, cwd=RESULTS.parent, capture_output=True, text=True, check=True
-        )
+        commit = _git("rev-parse", "--short", "HEAD").strip()
+        changed = _git("diff", "--name-only", "HEAD", "--", ":/src")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+    return f"{commit}, changed" if changed else commit
+
+
+def _git(*args: str) -> str:
+    return subprocess.run(
+        ("git", *args), cwd=RESULTS.parent, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def write(cell: Cell, result: dict[str, Any]) -> Path:
