@@ -14,6 +14,8 @@ import sys
 import hypercorn.asyncio
 import hypercorn.config
 import uvicorn
+from granian.constants import Interfaces
+from granian.server.embed import Server
 
 from .exchange import DEADLINE
 
@@ -69,6 +71,35 @@ async def hypercorn_in_loop(application):
             end.set()
             async with asyncio.timeout(DEADLINE):
                 await serving
+
+
+@contextlib.asynccontextmanager
+async def granian_in_loop(application):
+    # It opens its socket by itself.
+    with listening() as (_, url):
+        port = int(url.rpartition(":")[2])
+    server = Server(
+        application, port=port, interface=Interfaces.ASGI, log_enabled=False
+    )
+    serving = asyncio.create_task(server.serve())
+    try:
+        await _until_answering(port, serving)
+        yield url
+    finally:
+        server.stop()
+        async with asyncio.timeout(DEADLINE):
+            await serving
+
+
+async def _until_answering(port, serving):
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            assert not serving.done(), serving
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                await writer.wait_closed()
+                return
 
 
 SCRIPT = """

@@ -21,11 +21,18 @@ from django_evergreen.db import statistics
 from ..app.models import Author
 from ..heartbeat import Heartbeat
 from .exchange import DEADLINE, Gate, happens, recorded_signals, site, until
-from .fix_server import hypercorn_in_loop, uvicorn_in_loop, uvicorn_process
+from .fix_server import (
+    granian_in_loop,
+    hypercorn_in_loop,
+    uvicorn_in_loop,
+    uvicorn_process,
+)
 from .test_disconnected_queries import VIEWS, until_sleeping
 from .urls import COUNT
 
-SERVERS = pytest.mark.parametrize("serve", [uvicorn_in_loop, hypercorn_in_loop])
+SERVERS = pytest.mark.parametrize(
+    "serve", [uvicorn_in_loop, hypercorn_in_loop, granian_in_loop]
+)
 HOST = ["127.0.0.1"]
 
 
