@@ -255,26 +255,31 @@ class ScopedStorage:
         scope = None
         # The first look is for threads, which shall not pay for tasks.
         if running_loop() is not None:
-            scope = _scopes.get(current_task()) or current_scope()
+            scope = _scopes.get(current_task())
+            if scope is not None:
+                # The usual case, several times in each query.
+                wrapper = scope.wrappers.get(alias)
+                if wrapper is not None and wrapper._scope is scope:
+                    return wrapper
+            scope = scope or current_scope()
         if scope is None and (errand := errand_for(alias)) is not None:
             scope = errand.scope
-        if scope is None:
-            if not _transactions.is_inside_any():
-                return getattr(self.of_threads, alias)
-            block = _transactions.joinable(alias, None)
-            if block is not None:
-                return _transactions.join(block)
+        if scope is not None:
+            return self._find(scope, alias)
+        if not _transactions.is_inside_any():
             return getattr(self.of_threads, alias)
-        wrapper = scope.wrappers.get(alias)
-        if wrapper is None:
-            return self._find(scope, alias)
-        if wrapper._scope is not scope and _has_ended(scope, alias):
-            # Joined to a transaction which this task must not use any more.
-            del scope.wrappers[alias]
-            return self._find(scope, alias)
-        return wrapper
+        block = _transactions.joinable(alias, None)
+        if block is not None:
+            return _transactions.join(block)
+        return getattr(self.of_threads, alias)
 
     def _find(self, scope: Scope, alias: str) -> Any:
+        wrapper = scope.wrappers.get(alias)
+        if wrapper is not None:
+            if wrapper._scope is scope or not _has_ended(scope, alias):
+                return wrapper
+            # Joined to a transaction which this task must not use any more.
+            del scope.wrappers[alias]
         if alias in shared_wrappers:
             return shared_wrappers[alias]
         block = _transactions.joinable(alias, scope)
