@@ -46,14 +46,13 @@ class WSGI:
         assert status == "200 OK", status
 
 
-class Floor:
+class InLoop:
     """
-    The least that an async request can cost: one of WSGI, in a task, and a wait of the
-    loop for each query.
+    Requests on an event loop, each in a task of its own, as servers have it.
     """
 
-    def __init__(self, cookie, loop):
-        self.wsgi, self.loop, self.turns = WSGI(cookie), loop, Turns(loop)
+    def __init__(self, loop):
+        self.loop = loop
 
     def get(self, path, times):
         self.loop.run_until_complete(self._get(path, times))
@@ -61,6 +60,17 @@ class Floor:
     async def _get(self, path, times):
         for _ in range(times):
             await self.loop.create_task(self._request(path))
+
+
+class Floor(InLoop):
+    """
+    The least that an async request can cost: one of WSGI, and a wait of the loop for
+    each query.
+    """
+
+    def __init__(self, cookie, loop):
+        super().__init__(loop)
+        self.wsgi, self.turns = WSGI(cookie), Turns(loop)
 
     async def _request(self, path):
         with outside(self.loop):
@@ -69,19 +79,11 @@ class Floor:
             await self.turns.wait()
 
 
-class ASGI:
+class ASGI(InLoop):
     def __init__(self, cookie, loop):
+        super().__init__(loop)
         self.application = project.application(os.environ["WAY"])
         self.headers = [(b"host", b"localhost"), (b"cookie", cookie.encode())]
-        self.loop = loop
-
-    def get(self, path, times):
-        self.loop.run_until_complete(self._get(path, times))
-
-    async def _get(self, path, times):
-        for _ in range(times):
-            # A task for each request, as servers have it.
-            await self.loop.create_task(self._request(path))
 
     async def _request(self, path):
         messages = [{"type": "http.request", "body": b"", "more_body": False}]
