@@ -363,3 +363,66 @@ async def test_block_after_a_statement_that_lost_its_connection(db, server):
             return Author.objects.count()
 
     assert await run_sync(work) == 0
+
+
+async def leave_open(child):
+    """
+    Start a child in a transaction, and end without ending that.
+    """
+    await transaction.atomic().__aenter__()
+    task = asyncio.create_task(child())
+    while task.get_name() != "inside":
+        await asyncio.sleep(0)
+    # And then to where the child waits.
+    await turns(20)
+    return task, connections["default"]
+
+
+async def test_wrapper_that_a_child_may_still_use_is_nobody_else_s(db):
+    may_end = asyncio.Event()
+
+    async def child():
+        await Author.objects.acount()
+        asyncio.current_task().set_name("inside")
+        await may_end.wait()
+
+    async def other():
+        await Author.objects.acount()
+        return connections["default"]
+
+    task, wrapper = await asyncio.create_task(leave_open(child))
+    assert await asyncio.create_task(other()) is not wrapper
+    may_end.set()
+    await task
+
+
+@pytest.mark.only("postgresql")
+async def test_statement_is_not_broken_off_for_a_child_of_an_earlier_task(
+    db, monkeypatch
+):
+    """
+    The child waits, to end its block, until the connection of its parent is quiet.
+    """
+    monkeypatch.setattr("django_evergreen.db._atomic.FINISH_TIMEOUT", 0.1)
+    held, may_go = asyncio.Event(), asyncio.Event()
+
+    async def child():
+        async with transaction.atomic():
+            holder = asyncio.create_task(run_sync(hold, connection.connection.lock))
+            await held.wait()
+            asyncio.current_task().set_name("inside")
+            raise ZeroDivisionError
+        await holder
+
+    def hold(lock):
+        with lock:
+            held.set()
+            await_(may_go.wait())
+
+    task, _ = await asyncio.create_task(leave_open(child))
+    # Longer than the child has patience for the statements of others.
+    innocent = asyncio.create_task(run_sync(execute, "SELECT 7, pg_sleep(0.3)"))
+    assert await innocent == 7
+    may_go.set()
+    with pytest.raises(ZeroDivisionError):
+        await task

@@ -31,6 +31,9 @@ class OwnedWrapper(BackendHooks):
     is_opening = False
     # The open transaction.
     _transaction: _transactions.Transaction | None = None
+    # Other tasks have joined one of its transactions, and may still be in the middle of
+    # Django's code with it when its own task has ended.
+    was_joined = False
     # Django's, after inc_thread_sharing().
     allow_thread_sharing: bool
 

@@ -194,7 +194,9 @@ class Scope:
             if wrapper._lease is not None:
                 self._abandon(wrapper)
             wrapper.drop_lease()
-            spare_wrappers(self.hub, alias).append(wrapper.recycled())
+            wrapper.forget_scope()
+            if not wrapper.was_joined:
+                spare_wrappers(self.hub, alias).append(wrapper)
         self.wrappers.clear()
         self._parent = None
 

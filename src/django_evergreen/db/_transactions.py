@@ -301,8 +301,9 @@ def join(block: Block) -> Any:
     Return the wrapper of a block's transaction, for code that was started in it.
     """
     transaction = block.transaction
-    transaction.is_shared = block.is_joined = True
-    return transaction.wrapper
+    wrapper = transaction.wrapper
+    transaction.is_shared = block.is_joined = wrapper.was_joined = True
+    return wrapper
 
 
 def check_outside(alias: str, scope: Scope | None) -> None:

@@ -368,9 +368,9 @@ class ScopedWrapper(LeasingWrapper):
         self.queries_log = parent.queries_log
         self.execute_wrappers: list[Any] = list(parent.execute_wrappers)
 
-    def recycled(self) -> ScopedWrapper:
+    def forget_scope(self) -> None:
         """
-        Return this wrapper without a trace of its scope, for another one.
+        Leave no trace of the scope, so that another one can have the wrapper.
         """
         self._end_transaction()
         # Not None, which would make it a thread's.
@@ -382,7 +382,6 @@ class ScopedWrapper(LeasingWrapper):
         self.rollback_exc: BaseException | None = None
         self.execute_wrappers = []
         self.queries_log = new_log(self)
-        return self
 
 
 def add_to_pool(alias: str) -> bool:
