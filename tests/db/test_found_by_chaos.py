@@ -23,6 +23,7 @@ from django_evergreen.db import (
 from tests.app.models import Author
 
 from .test_holding import STATE, execute, run_sync
+from .test_pools import pool_options, until_waiting
 
 
 async def turns(number):
@@ -426,3 +427,41 @@ async def test_statement_is_not_broken_off_for_a_child_of_an_earlier_task(
     may_go.set()
     with pytest.raises(ZeroDivisionError):
         await task
+
+
+# Who holds a session closes its connection, and only leaves a place.
+@pytest.mark.parametrize("block", [transaction.atomic, hold_connection])
+async def test_connection_that_comes_after_the_end_of_its_task_is_not_lost(db, block):
+    """
+    It was for a child, in a transaction that had lost its own one.
+    """
+    is_lost, is_taken, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def taker():
+        await is_lost.wait()
+        async with block():
+            await Author.objects.acount()
+            is_taken.set()
+            await may_end.wait()
+
+    async def child():
+        connections["default"].drop_lease()
+        is_lost.set()
+        await is_taken.wait()
+        with pytest.raises(TransactionEnded):
+            await Author.objects.acount()
+
+    async def parent():
+        await transaction.atomic().__aenter__()
+        task = asyncio.create_task(child())
+        await until_waiting(1)
+        return task
+
+    with pool_options(max_size=1):
+        taking = asyncio.create_task(taker())
+        task = await asyncio.create_task(parent())
+        may_end.set()
+        await taking
+        await task
+        assert not statistics().holders
+        assert await Author.objects.acount() == 0

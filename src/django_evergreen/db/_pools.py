@@ -283,6 +283,15 @@ class LoopPool:
         if self._draining:
             self._notice_change()
 
+    def take_back(self, grant: Grant) -> None:
+        """
+        Take back what nobody has used. Suspends: no.
+        """
+        if isinstance(grant, Pooled):
+            self.give_back(grant)
+        else:
+            self.failed_to_open()
+
     def rested(self, pooled: Pooled) -> float:
         """
         Return for how many seconds a connection was idle before it was taken.

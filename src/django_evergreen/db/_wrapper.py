@@ -9,9 +9,9 @@ soon as the scope waits for anything that is not the database.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.backends.signals import connection_created
 from django.utils.asyncio import async_unsafe
 from greenlet import getcurrent
@@ -108,6 +108,9 @@ class ScopedWrapper(LeasingWrapper):
             pool = self._pool = self._find_pool(scope)
         while True:
             grant = pool.get()
+            if self._scope is not scope:
+                pool.take_back(grant)
+                self._refuse_late()
             if not isinstance(grant, Pooled):
                 self._open(pool, scope)
                 return
@@ -173,6 +176,8 @@ class ScopedWrapper(LeasingWrapper):
         self.is_opening = True
         try:
             super().connect()
+            if self._scope is not scope:
+                self._refuse_late()
         except BaseException:
             connection, self.connection = self.connection, None
             if connection is not None:
@@ -183,6 +188,15 @@ class ScopedWrapper(LeasingWrapper):
             self.is_opening = False
         self.close_at, self.was_closed = None, False
         self._hold(pool.opened(self.connection), scope, getcurrent())
+
+    def _refuse_late(self) -> NoReturn:
+        """
+        Refuse a connection for a transaction whose task has ended, while another one
+        that belonged to it waited for that.
+        """
+        self._validate_sharing()
+        msg = f"The task that had the connection {self.alias!r} has ended."
+        raise DatabaseError(msg)
 
     def _tell_that_it_is_new(self) -> None:
         """
