@@ -16,6 +16,7 @@ import time
 
 from tests.postgresql_server import PostgreSQLServer
 
+from .rounds import rotated
 from .turns import Turns, outside
 
 STOCK = "django.db.backends.postgresql"
@@ -127,8 +128,7 @@ def measure(ways, rounds, times):
     names = ["stock_get", "get", "aget", "stock_aget", "floor"]
     seconds = {name: [] for name in names}
     for number in range(-2, rounds):
-        # Another order each round, as who comes first pays for cold caches.
-        for name in names[number % 5 :] + names[: number % 5]:
+        for name in rotated(names, number):
             started = time.process_time()
             getattr(ways, name)(times)
             if number >= 0:

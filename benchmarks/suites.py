@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 from tests.postgresql_server import PostgreSQLServer
 
+from .rounds import rotated
+
 
 class Suite(NamedTuple):
     label: str
@@ -72,9 +74,7 @@ def measure(database, variables, rounds):
     """
     times = {suite: [] for suite in SUITES}
     for number in range(rounds):
-        # Another order each round, as for the queries.
-        turn = number % len(SUITES)
-        for suite in SUITES[turn:] + SUITES[:turn]:
+        for suite in rotated(SUITES, number):
             times[suite].append(run(suite, database, variables))
         if sys.stderr.isatty():
             print(f"\r{database}: {number + 1} of {rounds}\r", end="", file=sys.stderr)

@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 
+from ..rounds import rotated
 from . import targets
 from .database import running_server
 from .project import DEFAULT, FLOOR, QUERIES
@@ -70,11 +71,6 @@ def measure(workers, rounds, times):
             if number >= 0:
                 found[worker.way].append(cost)
     return found
-
-
-def rotated(workers, number):
-    first = number % len(workers)
-    return workers[first:] + workers[:first]
 
 
 def main(rounds, times, uvloop):

@@ -23,7 +23,7 @@ from django_evergreen.db import (
 from tests.app.models import Author
 
 from .test_holding import STATE, execute, run_sync
-from .test_pools import pool_options, until_waiting
+from .test_pools import pool_options
 
 
 async def turns(number):
@@ -366,32 +366,31 @@ async def test_block_after_a_statement_that_lost_its_connection(db, server):
     assert await run_sync(work) == 0
 
 
-async def leave_open(child):
+async def leave_open(child, is_ready):
     """
-    Start a child in a transaction, and end without ending that.
+    Start a child in a transaction, and end without ending that, when it's ready.
     """
     await transaction.atomic().__aenter__()
     task = asyncio.create_task(child())
-    while task.get_name() != "inside":
+    while not is_ready():
         await asyncio.sleep(0)
-    # And then to where the child waits.
-    await turns(20)
     return task, connections["default"]
 
 
 async def test_wrapper_that_a_child_may_still_use_is_nobody_else_s(db):
-    may_end = asyncio.Event()
+    has_joined, may_end = asyncio.Event(), asyncio.Event()
 
     async def child():
         await Author.objects.acount()
-        asyncio.current_task().set_name("inside")
+        has_joined.set()
         await may_end.wait()
 
     async def other():
         await Author.objects.acount()
         return connections["default"]
 
-    task, wrapper = await asyncio.create_task(leave_open(child))
+    leaving = leave_open(child, has_joined.is_set)
+    task, wrapper = await asyncio.create_task(leaving)
     assert await asyncio.create_task(other()) is not wrapper
     may_end.set()
     await task
@@ -405,13 +404,13 @@ async def test_statement_is_not_broken_off_for_a_child_of_an_earlier_task(
     The child waits, to end its block, until the connection of its parent is quiet.
     """
     monkeypatch.setattr("django_evergreen.db._atomic.FINISH_TIMEOUT", 0.1)
-    held, may_go = asyncio.Event(), asyncio.Event()
+    held, may_go, locks = asyncio.Event(), asyncio.Event(), []
 
     async def child():
         async with transaction.atomic():
-            holder = asyncio.create_task(run_sync(hold, connection.connection.lock))
+            locks.append(connection.connection.lock)
+            holder = asyncio.create_task(run_sync(hold, *locks))
             await held.wait()
-            asyncio.current_task().set_name("inside")
             raise ZeroDivisionError
         await holder
 
@@ -420,7 +419,8 @@ async def test_statement_is_not_broken_off_for_a_child_of_an_earlier_task(
             held.set()
             await_(may_go.wait())
 
-    task, _ = await asyncio.create_task(leave_open(child))
+    leaving = leave_open(child, lambda: "1 waiting" in repr(locks))
+    task, _ = await asyncio.create_task(leaving)
     # Longer than the child has patience for the statements of others.
     innocent = asyncio.create_task(run_sync(execute, "SELECT 7, pg_sleep(0.3)"))
     assert await innocent == 7
@@ -451,15 +451,10 @@ async def test_connection_that_comes_after_the_end_of_its_task_is_not_lost(db, b
         with pytest.raises(TransactionEnded):
             await Author.objects.acount()
 
-    async def parent():
-        await transaction.atomic().__aenter__()
-        task = asyncio.create_task(child())
-        await until_waiting(1)
-        return task
-
     with pool_options(max_size=1):
         taking = asyncio.create_task(taker())
-        task = await asyncio.create_task(parent())
+        leaving = leave_open(child, lambda: statistics().waiting)
+        task, _ = await asyncio.create_task(leaving)
         may_end.set()
         await taking
         await task

@@ -4,7 +4,7 @@ Who may use a ``DatabaseWrapper``: its task, threads it's lent to, who copied it
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from django.db import DatabaseError, connections
 
@@ -104,3 +104,20 @@ class OwnedWrapper(BackendHooks):
                 "neither in a transaction nor in the middle of a query."
             )
         raise DatabaseError(msg)
+
+    def _refuse_late(self) -> NoReturn:
+        """
+        Refuse a connection for a transaction whose task has ended, while another one
+        that belonged to it waited for that.
+        """
+        self._validate_sharing()
+        msg = f"The task that had the connection {self.alias!r} has ended."
+        raise DatabaseError(msg)
+
+    def _is_in_no_other_block(self) -> bool:
+        """
+        Return whether a thread is in no transaction, in its own one on this wrapper,
+        or has made the wrapper himself.
+        """
+        block = _transactions.current_block(self.alias)
+        return block is None or block.transaction is self._transaction or self.is_copy()

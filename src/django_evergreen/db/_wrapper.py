@@ -9,9 +9,9 @@ soon as the scope waits for anything that is not the database.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError, connections
+from django.db import connections
 from django.db.backends.signals import connection_created
 from django.utils.asyncio import async_unsafe
 from greenlet import getcurrent
@@ -189,15 +189,6 @@ class ScopedWrapper(LeasingWrapper):
         self.close_at, self.was_closed = None, False
         self._hold(pool.opened(self.connection), scope, getcurrent())
 
-    def _refuse_late(self) -> NoReturn:
-        """
-        Refuse a connection for a transaction whose task has ended, while another one
-        that belonged to it waited for that.
-        """
-        self._validate_sharing()
-        msg = f"The task that had the connection {self.alias!r} has ended."
-        raise DatabaseError(msg)
-
     def _tell_that_it_is_new(self) -> None:
         """
         Send Django's signal if somebody has closed the wrapper, and so expects the
@@ -276,14 +267,6 @@ class ScopedWrapper(LeasingWrapper):
         elif self._is_of_thread:
             self._drop_connection_of_thread()
         return super()._cursor(name)
-
-    def _is_in_no_other_block(self) -> bool:
-        """
-        Return whether a thread is in no transaction, in its own one on this wrapper,
-        or has made the wrapper himself.
-        """
-        block = _transactions.current_block(self.alias)
-        return block is None or block.transaction is self._transaction or self.is_copy()
 
     def _drop_connection_of_thread(self) -> None:
         """
